@@ -1,0 +1,106 @@
+"""Convert one session of ScanImage recordings to NWB. Copy this file and change it to suit your lab.
+
+Without arguments it makes a small demo session, converts it and says where it is. Otherwise::
+
+    python conversion_scripts/convert_session.py DATA_DIR OUTPUT_DIR [--stub-test] [--timezone Europe/Berlin]
+
+Every recording in DATA_DIR becomes one NWB file in OUTPUT_DIR. A file `metadata.yaml` in DATA_DIR, or the one given
+with --metadata, goes on top of what the files say (subject, indicator, location …; see the README).
+"""
+
+import sys
+from pathlib import Path
+
+import click
+
+from scanimage_nwb.cli import run_plainly
+from scanimage_nwb.nwb import convert_recording, load_metadata_file
+from scanimage_nwb.session_folder import find_recordings, recording_name
+from scanimage_nwb.testing import write_demo_session
+
+DEMO_DIR = Path("scanimage-nwb-demo")
+
+
+def session_to_nwb(
+    data_dir_path: str | Path,
+    output_dir_path: str | Path,
+    stub_test: bool = False,
+    verbose: bool = False,
+    metadata_path: str | Path | None = None,
+    timezone: str | None = None,
+    overwrite: bool = True,
+) -> list[Path]:
+    """Convert every recording of a session folder; return the NWB files.
+
+    Parameters
+    ----------
+    data_dir_path : path-like
+        Folder that holds the TIFF files of the session.
+    output_dir_path : path-like
+        Folder for the NWB files; made if need be.
+    stub_test : bool
+        Write the first 100 samples of each recording only, for a try.
+    verbose : bool
+        Say what is left out, and show progress.
+    metadata_path : path-like, optional
+        YAML file of metadata; by default `metadata.yaml` in the data folder, if there is one.
+    timezone : str, optional
+        Time zone of the computer that recorded, such as ``"Europe/Berlin"``; by default this computer's.
+    overwrite : bool
+        Replace NWB files that are there.
+    """
+    data_dir_path, output_dir_path = Path(data_dir_path), Path(output_dir_path)
+    recordings, left_out = find_recordings(data_dir_path)
+    if not recordings:
+        raise FileNotFoundError(f"{data_dir_path} holds no ScanImage TIFF")
+    if metadata_path is None and (data_dir_path / "metadata.yaml").is_file():
+        metadata_path = data_dir_path / "metadata.yaml"
+    metadata = load_metadata_file(Path(metadata_path)) if metadata_path else {}
+    if verbose:
+        for path, reason in left_out:
+            print(f"left out {path.name}: {reason}")
+    return [
+        convert_recording(
+            files[:1],
+            output_dir_path / f"{recording_name(files)}.nwb",
+            metadata=metadata,
+            timezone=timezone,
+            stub_test=stub_test,
+            overwrite=overwrite,
+            verbose=verbose,
+        )
+        for files in recordings
+    ]
+
+
+def convert_demo() -> None:
+    """Write a small session, convert it, and say what was made and where."""
+    data_dir = write_demo_session(DEMO_DIR / "session")
+    print(f"made a demo session (two channels, three planes) in {data_dir}")
+    for path in session_to_nwb(data_dir, DEMO_DIR / "nwb", timezone="UTC"):
+        print(f"converted it to {path} ({path.stat().st_size / 1e6:.1f} MB)")
+        print(f'look at it:  python -c "import pynwb; print(pynwb.read_nwb({str(path)!r}))"')
+    print(f"your own:    python {Path(__file__).name} DATA_DIR OUTPUT_DIR")
+
+
+@click.command(help=__doc__)
+@click.argument("data_dir", required=False)
+@click.argument("output_dir", required=False)
+@click.option("--stub-test", is_flag=True, help="Write the first 100 samples only, for a try.")
+@click.option("--metadata", help="YAML file of metadata.")
+@click.option("--timezone", help="Time zone of the computer that recorded.")
+@click.option("--debug", is_flag=True, help="Show where in the program an error comes from.")
+def main(data_dir, output_dir, stub_test, metadata, timezone, debug):
+    """Convert the session that the command line names, or the demo."""
+    with run_plainly(debug=debug):
+        if data_dir is None:
+            convert_demo()
+            return
+        if output_dir is None:
+            raise click.UsageError("name both DATA_DIR and OUTPUT_DIR, or neither for the demo")
+        for path in session_to_nwb(data_dir, output_dir, stub_test, sys.stderr.isatty(), metadata, timezone):
+            print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+if __name__ == "__main__":
+    main()

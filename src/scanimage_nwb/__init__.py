@@ -1,0 +1,59 @@
+"""ScanImage two-photon and FLIM recordings, read lazily and written to NWB.
+
+Everything here loads on use, so that importing the package costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scanimage_nwb.extractors import ScanImageImagingExtractor, ScanImageLegacyImagingExtractor
+    from scanimage_nwb.metadata_utils import (
+        extract_extra_metadata,
+        extract_timestamps_from_file,
+        parse_matlab_vector,
+        parse_metadata,
+        parse_metadata_v3_8,
+        read_scanimage_metadata,
+    )
+    from scanimage_nwb.recording import Recording, open_recording
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Recording",
+    "ScanImageImagingExtractor",
+    "ScanImageLegacyImagingExtractor",
+    "__version__",
+    "extract_extra_metadata",
+    "extract_timestamps_from_file",
+    "open_recording",
+    "parse_matlab_vector",
+    "parse_metadata",
+    "parse_metadata_v3_8",
+    "read_scanimage_metadata",
+]
+
+_HOME = {
+    "Recording": "recording",
+    "ScanImageImagingExtractor": "extractors",
+    "ScanImageLegacyImagingExtractor": "extractors",
+    "extract_extra_metadata": "metadata_utils",
+    "extract_timestamps_from_file": "metadata_utils",
+    "open_recording": "recording",
+    "parse_matlab_vector": "metadata_utils",
+    "parse_metadata": "metadata_utils",
+    "parse_metadata_v3_8": "metadata_utils",
+    "read_scanimage_metadata": "metadata_utils",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from the module that holds it."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,175 @@
+"""The command `scanimage-nwb`.
+
+Errors that a user can mend end in one line and exit status 1; with `--debug` in a traceback.
+"""
+
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scanimage_nwb import __version__
+from scanimage_nwb.errors import ScanImageNwbError, ScanImageNwbWarning
+
+__all__ = ["main", "run_plainly"]
+
+_MENDABLE = (ScanImageNwbError, ValueError, OSError)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="scanimage-nwb")
+def main() -> None:
+    """ScanImage two-photon recordings to NWB."""
+
+
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command `--debug`, plain warnings and one-line errors."""
+
+    @wraps(function)
+    def run(*, debug: bool, **options: Any) -> None:
+        with run_plainly(debug=debug):
+            function(**options)
+
+    return click.option("--debug", is_flag=True, help="Show where in the program an error comes from.")(run)
+
+
+@contextmanager
+def run_plainly(*, debug: bool = False) -> Iterator[None]:
+    """Print our warnings as lines on the error stream, and end in one line where an error can be mended.
+
+    Parameters
+    ----------
+    debug : bool
+        Let errors through, with their traceback.
+    """
+
+    def show(message: Warning | str, *_where: object, **_more: object) -> None:
+        click.echo(f"warning: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("once", category=ScanImageNwbWarning)
+        warnings.showwarning = show  # type: ignore[assignment]
+        try:
+            yield
+        except _MENDABLE as error:
+            if debug:
+                raise
+            click.echo(f"error: {_one_line(error)}", err=True)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            click.echo("stopped; nothing was written under the output's name", err=True)
+            sys.exit(130)
+
+
+def _one_line(error: BaseException) -> str:
+    """Return what an error says in one line."""
+    if isinstance(error, FileNotFoundError) and error.filename is not None:
+        return f"{error.filename} is not there"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="NWB file to write.")
+@click.option("--metadata", type=click.Path(path_type=Path), help="YAML file; goes on top of what the files say.")
+@click.option("--timezone", help="Time zone of the computer that recorded, such as Europe/Berlin.")
+@click.option("--channel", "channels", multiple=True, help="Channel to write, by its name; repeat for more. Default: all.")
+@click.option("--plane", type=int, help="Plane to write, from 0. Default: all, as volumes.")
+@click.option("--slice-sample", type=int, help="Frame of each slice to take, from 0. Default: all, one after the other.")
+@click.option("--stub-test", is_flag=True, help="Write the first 100 samples only, for a try.")
+@click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
+@_command
+def convert(
+    paths: tuple[Path, ...],
+    output: Path,
+    metadata: Path | None,
+    timezone: str | None,
+    channels: tuple[str, ...],
+    plane: int | None,
+    slice_sample: int | None,
+    stub_test: bool,
+    overwrite: bool,
+) -> None:
+    """Convert a recording to NWB.
+
+    PATHS is one file of the recording (the others are found beside it), exactly its files in the order of time, or a
+    folder that holds one recording.
+    """
+    from scanimage_nwb.nwb import convert_recording, load_metadata_file
+
+    written = convert_recording(
+        _recording_in(paths),
+        output,
+        metadata=load_metadata_file(metadata) if metadata else None,
+        timezone=timezone,
+        channel_names=channels,
+        plane_index=plane,
+        slice_sample=slice_sample,
+        stub_test=stub_test,
+        overwrite=overwrite,
+        verbose=sys.stderr.isatty(),
+    )
+    click.echo(f"wrote {written} ({written.stat().st_size / 1e6:.1f} MB)")
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_command
+def inspect(paths: tuple[Path, ...], as_json: bool) -> None:
+    """Say what recordings hold: versions, channels, planes, flyback, samples, rates, gaps, warnings.
+
+    PATHS is one file of a recording, exactly its files, or a folder with any number of recordings.
+    """
+    from scanimage_nwb.inspection import describe_recording, format_description
+
+    descriptions = [describe_recording(recording) for recording in _open_all(paths)]
+    if as_json:
+        click.echo(json.dumps(descriptions, indent=2, allow_nan=False))
+    else:
+        click.echo("\n\n".join(format_description(description) for description in descriptions))
+
+
+def _open_all(paths: tuple[Path, ...]) -> Iterator[Any]:
+    """Open what the arguments of `inspect` name; its output holds the warnings."""
+    from scanimage_nwb.recording import open_recording
+    from scanimage_nwb.session_folder import find_recordings
+
+    if len(paths) == 1 and paths[0].is_dir():
+        recordings, left_out = find_recordings(paths[0])
+        _refuse_nothing(paths[0], recordings)
+        for path, reason in left_out:
+            click.echo(f"warning: {path.name} is left out: {reason}", err=True)
+        for files in recordings:
+            yield open_recording(files[0], warn=False)
+    elif len(paths) == 1:
+        yield open_recording(paths[0], warn=False)
+    else:
+        yield open_recording(file_paths=paths, warn=False)
+
+
+def _recording_in(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Return the files that the arguments of `convert` name."""
+    if len(paths) > 1 or not paths[0].is_dir():
+        return paths
+    from scanimage_nwb.session_folder import find_recordings
+
+    recordings, _ = find_recordings(paths[0])
+    _refuse_nothing(paths[0], recordings)
+    if len(recordings) > 1:
+        names = ", ".join(files[0].name for files in recordings)
+        raise ValueError(f"{paths[0]} holds {len(recordings)} recordings; name the first file of one: {names}")
+    return recordings[0][:1]
+
+
+def _refuse_nothing(folder: Path, recordings: list[tuple[Path, ...]]) -> None:
+    """Refuse a folder without recordings."""
+    if not recordings:
+        raise ValueError(f"{folder} holds no ScanImage TIFF; expected at least one file that ends in .tif or .tiff")

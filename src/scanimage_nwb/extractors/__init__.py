@@ -1,0 +1,9 @@
+"""Imaging extractors with the interface of roiextractors, on top of `Recording`.
+
+A series is ordered (samples, rows, columns[, planes]), as roiextractors has it.
+"""
+
+from scanimage_nwb.extractors.legacy import ScanImageLegacyImagingExtractor
+from scanimage_nwb.extractors.scanimage import ScanImageImagingExtractor
+
+__all__ = ["ScanImageImagingExtractor", "ScanImageLegacyImagingExtractor"]

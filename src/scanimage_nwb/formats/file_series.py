@@ -1,0 +1,162 @@
+"""Which files beside a given one belong to the same acquisition.
+
+ScanImage numbers files `base_00001.tif` (one file an acquisition; the acquisitions of a loop) or
+`base_00001_00001.tif` (acquisition, file). A name alone does not decide: files belong together if they also share
+the start of their clock and their frame numbers run on. A renamed file is a recording of its own.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from scanimage_nwb.errors import FormatError
+from scanimage_nwb.formats.scanimage_page_text import epoch_to_datetime, parse_page_text
+from scanimage_nwb.formats.scanimage_tiff import read_page_text
+from scanimage_nwb.formats.tiff_pages import PageTable, read_page_table
+
+__all__ = ["FileSeries", "file_epoch", "find_file_series"]
+
+_ONE_NUMBER = re.compile(r"(?P<base>.*_)(?P<last>\d+)")
+_TWO_NUMBERS = re.compile(r"(?P<base>.*_)(?P<first>\d+)_(?P<last>\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class FileSeries:
+    """The files of one acquisition, in the order of time."""
+
+    paths: tuple[Path, ...]
+    """Files that belong together."""
+    missing_names: tuple[str, ...]
+    """Names that the numbering skips between the first file and the last."""
+    unreadable: tuple[tuple[Path, str], ...]
+    """Files that by their name belong here but hold no whole page, each with the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class _FirstPage:
+    """What the first page of a file says of its place in time."""
+
+    path: Path
+    numbers: tuple[int, int]
+    frame_number: int
+    epoch: datetime | None
+
+
+def find_file_series(path: Path) -> FileSeries:
+    """Find the files that continue the acquisition of `path`, before and behind it.
+
+    Parameters
+    ----------
+    path : Path
+        Any file of the acquisition.
+
+    Returns
+    -------
+    FileSeries
+
+    Raises
+    ------
+    FormatError, FileNotFoundError
+        If `path` itself cannot be read.
+    """
+    here = _first_page(path, _numbers(path))
+    candidates = _candidates(path)
+    rank = [candidate for candidate, _ in candidates].index(path)
+    later, broken_later = _follow(here, candidates[rank + 1 :], forward=True)
+    earlier, broken_earlier = _follow(here, candidates[:rank][::-1], forward=False)
+    pages = [*earlier[::-1], here, *later]
+    return FileSeries(
+        tuple(page.path for page in pages), _missing_names(pages), tuple(broken_earlier[::-1] + broken_later)
+    )
+
+
+def file_epoch(table: PageTable) -> datetime | None:
+    """Return the start of the clock that the first page of a file names, without time zone; None if it names none."""
+    try:
+        epoch = parse_page_text(read_page_text(table, 0), source=f"{table.path}, page 0").epoch
+        return None if epoch is None else epoch_to_datetime(epoch)
+    except FormatError:
+        return None
+
+
+def _numbers(path: Path) -> tuple[int, int]:
+    """Return acquisition and file number of a name; -1 for what it lacks."""
+    two, one = _TWO_NUMBERS.fullmatch(path.stem), _ONE_NUMBER.fullmatch(path.stem)
+    if two:
+        return int(two["first"]), int(two["last"])
+    return (int(one["last"]), -1) if one else (-1, -1)
+
+
+def _candidates(path: Path) -> list[tuple[Path, tuple[int, int]]]:
+    """Return the files beside `path` whose names differ from its own in their numbers only, in their order."""
+    found = {path: _numbers(path)}
+    for pattern in (_TWO_NUMBERS, _ONE_NUMBER):
+        own = pattern.fullmatch(path.stem)
+        if own is None:
+            continue
+        for other in path.parent.iterdir():
+            match = pattern.fullmatch(other.stem)
+            if match and match["base"] == own["base"] and other.suffix.lower() == path.suffix.lower():
+                found[other] = _numbers(other)
+    return sorted(found.items(), key=lambda item: item[1])
+
+
+def _first_page(path: Path, numbers: tuple[int, int]) -> _FirstPage:
+    """Read the first page of a file."""
+    table = read_page_table(path, max_pages=1)
+    return _FirstPage(path, numbers, int(table.frame_number[0]), file_epoch(table))
+
+
+def _follow(
+    here: _FirstPage, candidates: list[tuple[Path, tuple[int, int]]], *, forward: bool
+) -> tuple[list[_FirstPage], list[tuple[Path, str]]]:
+    """Take candidates, nearest first, up to the first that does not continue the acquisition.
+
+    Files that cannot be read are stepped over; they count as part of the acquisition if a file behind them is,
+    or if they carry its acquisition number.
+    """
+    taken: list[_FirstPage] = []
+    broken: list[tuple[Path, str]] = []
+    pending: list[tuple[Path, str]] = []
+    nearest = here
+    for path, numbers in candidates:
+        try:
+            page = _first_page(path, numbers)
+        except FormatError as error:
+            same_acquisition = numbers[1] >= 0 and numbers[0] == here.numbers[0]
+            (broken if same_acquisition else pending).append((path, str(error)))
+            continue
+        if not (_continues(nearest, page) if forward else _continues(page, nearest)):
+            break
+        taken.append(page)
+        broken, pending = broken + pending, []
+        nearest = page
+    return taken, broken
+
+
+def _continues(first: _FirstPage, second: _FirstPage) -> bool:
+    """Tell whether `second` is a later file of the acquisition of `first`."""
+    if first.frame_number < 0 or second.frame_number < 0:
+        same_acquisition = first.numbers[1] >= 0 and first.numbers[0] == second.numbers[0]
+        return same_acquisition and first.epoch == second.epoch
+    if second.frame_number <= first.frame_number:
+        return False
+    if first.epoch == second.epoch:
+        return True
+    last_number = int(read_page_table(first.path).frame_number[-1])
+    return second.frame_number == last_number + 1
+
+
+def _missing_names(pages: list[_FirstPage]) -> tuple[str, ...]:
+    """Return the names that the numbering skips within one acquisition number."""
+    names = []
+    for before, after in zip(pages, pages[1:], strict=False):
+        position = 1 if before.numbers[1] >= 0 else 0
+        if position == 1 and before.numbers[0] != after.numbers[0]:
+            continue
+        stem = before.path.stem
+        digits = len(stem) - stem.rindex("_") - 1
+        for number in range(before.numbers[position] + 1, after.numbers[position]):
+            names.append(f"{stem[:-digits]}{number:0{digits}d}{before.path.suffix}")
+    return tuple(names)

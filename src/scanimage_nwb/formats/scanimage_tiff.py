@@ -1,0 +1,202 @@
+"""Header texts and pixels of ScanImage TIFF files."""
+
+import struct
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanimage_nwb.errors import FormatError, TruncatedFileError
+from scanimage_nwb.formats.files import ReadOnlyFile
+from scanimage_nwb.formats.tiff_pages import PageTable
+
+__all__ = ["MAGIC", "HeaderTexts", "read_header_texts", "read_page_text", "read_pixels"]
+
+MAGIC = 0x07030301
+"""ScanImage's mark at byte 16 of a BigTIFF."""
+
+_MAX_GAP_BYTES = 1 << 14
+"""Pages closer together than this are fetched by one read; the bytes between them are thrown away."""
+_MAX_VIEWS = 1000
+"""Systems take at most 1,024 buffers in one read."""
+_THREADED_BYTES = 1 << 23
+"""Larger requests are shared among threads."""
+_THREADS = 4
+_MAX_HEADER_BYTES = 1 << 28
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderTexts:
+    """The texts that hold for a whole file."""
+
+    text: str
+    """`SI.x = value` lines (or those of an older version); empty if the file has none."""
+    roi_text: str
+    """ROI groups as JSON; empty if the file has none."""
+    tiff_version: int
+    """ScanImage's version of its TIFF layout, 3 to 5; 0 for a file without ScanImage's mark."""
+
+
+def read_header_texts(table: PageTable) -> HeaderTexts:
+    """Read header text and ROI groups from the magic block, else from the tags of the first page.
+
+    Parameters
+    ----------
+    table : PageTable
+        Pages of the file.
+
+    Returns
+    -------
+    HeaderTexts
+
+    Raises
+    ------
+    FormatError
+        If the magic block says its texts are longer than the file.
+    """
+    with ReadOnlyFile(table.path) as file:
+        head = file.read(16, 16)
+        if len(head) == 16 and struct.unpack_from("<I", head)[0] == MAGIC:
+            _magic, version, text_bytes, roi_bytes = struct.unpack("<4I", head)
+            if text_bytes + roi_bytes > min(file.size - 32, _MAX_HEADER_BYTES):
+                raise FormatError(
+                    f"{table.path}: byte 24 says a header of {text_bytes} + {roi_bytes} bytes; expected at most "
+                    f"{min(file.size - 32, _MAX_HEADER_BYTES)}. The file is damaged: copy it again"
+                )
+            return HeaderTexts(
+                _decode(file.read(32, text_bytes)), _decode(file.read(32 + text_bytes, roi_bytes)), version
+            )
+        software = _read_tag_text(file, table, "software")
+        if "SI." in software or "SI4." in software or '"SI"' in software:
+            return HeaderTexts(software, _read_tag_text(file, table, "artist"), 0)
+    return HeaderTexts(read_page_text(table, 0), "", 0)
+
+
+def _read_tag_text(file: ReadOnlyFile, table: PageTable, name: str) -> str:
+    """Return the text that a tag of the first page points to, empty if there is none."""
+    offset, n_bytes = int(table.columns[f"{name}_offset"][0]), int(table.columns[f"{name}_bytes"][0])
+    if offset < 0 or not 8 < n_bytes < _MAX_HEADER_BYTES:
+        return ""
+    return _decode(file.read(offset, n_bytes))
+
+
+def read_page_text(table: PageTable, page: int) -> str:
+    """Return the text of one page (its ImageDescription), without padding.
+
+    Parameters
+    ----------
+    table : PageTable
+        Pages of the file.
+    page : int
+        Rank of the page in the file.
+
+    Returns
+    -------
+    str
+        Empty if the page has none.
+    """
+    offset, n_bytes = int(table.columns["text_offset"][page]), int(table.columns["text_bytes"][page])
+    if offset < 0 or n_bytes <= 0:
+        return ""
+    with ReadOnlyFile(table.path) as file:
+        return _decode(file.read(offset, min(n_bytes, _MAX_HEADER_BYTES)))
+
+
+def _decode(data: bytes) -> str:
+    """Decode header bytes: UTF-8 as newer versions write, Latin-1 where that fails; no NUL, no padding."""
+    data = data.strip(b"\0 ")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def read_pixels(file: ReadOnlyFile, table: PageTable, pages: NDArray[np.int64], out: NDArray) -> None:
+    """Read the pixels of some pages of one file.
+
+    Neighbouring pages are fetched by one scattered read straight into `out`; large requests by several threads.
+
+    Parameters
+    ----------
+    file : ReadOnlyFile
+        The open file.
+    table : PageTable
+        Its pages.
+    pages : ndarray of int64, shape (n,)
+        Ranks of the pages in the file, in any order.
+    out : ndarray of the page's dtype, shape (n, rows, columns), C-contiguous
+        Filled.
+
+    Raises
+    ------
+    TruncatedFileError
+        If the file became shorter since its pages were walked.
+    """
+    page_bytes = out[0].nbytes if len(out) else 0
+    runs = list(_runs(table, pages, page_bytes))
+    flat = out.reshape(len(pages), -1).view(np.uint8) if len(pages) else out
+    if out.nbytes < _THREADED_BYTES or len(runs) < 2:
+        for start, stop in runs:
+            _read_run(file, table, pages, start, stop, flat)
+        return
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="read-pixels") as pool:
+        jobs = [pool.submit(_read_run, file, table, pages, start, stop, flat) for start, stop in runs]
+        for job in jobs:
+            job.result()
+
+
+def _runs(table: PageTable, pages: NDArray[np.int64], page_bytes: int) -> Iterator[tuple[int, int]]:
+    """Split `pages` into runs that lie close together in the file, each small enough for one read."""
+    if len(pages) == 0:
+        return
+    offsets = table.offset[pages]
+    gaps = offsets[1:] - offsets[:-1] - page_bytes
+    breaks = np.flatnonzero((gaps < 0) | (gaps > _MAX_GAP_BYTES)) + 1
+    longest = max(1, min(_MAX_VIEWS // 2, _THREADED_BYTES // _THREADS // max(page_bytes, 1)))
+    for start, stop in zip([0, *breaks.tolist()], [*breaks.tolist(), len(pages)], strict=True):
+        for first in range(start, stop, longest):
+            yield first, min(first + longest, stop)
+
+
+def _read_run(
+    file: ReadOnlyFile, table: PageTable, pages: NDArray[np.int64], start: int, stop: int, out: NDArray[np.uint8]
+) -> None:
+    """Read pages ``start:stop`` of `pages`, which lie close together, into the rows of `out`."""
+    offsets = table.offset[pages[start:stop]].tolist()
+    page_bytes = out.shape[1]
+    if table.strips and any(page in table.strips for page in pages[start:stop].tolist()):
+        for i in range(start, stop):
+            _read_scattered(file, table, int(pages[i]), out[i])
+        return
+    scratch = memoryview(bytearray(_MAX_GAP_BYTES))
+    views, position = [], offsets[0]
+    rows = memoryview(out[start:stop].reshape(-1))
+    for i, offset in enumerate(offsets):
+        if offset > position:
+            views.append(scratch[: offset - position])
+        views.append(rows[i * page_bytes : (i + 1) * page_bytes])
+        position = offset + page_bytes
+    n_bytes = file.read_into(offsets[0], views)
+    if n_bytes < position - offsets[0]:
+        raise _became_shorter(file, int(pages[stop - 1]))
+
+
+def _read_scattered(file: ReadOnlyFile, table: PageTable, page: int, out: NDArray[np.uint8]) -> None:
+    """Read one page strip by strip."""
+    offsets, lengths = table.strips.get(page, (table.offset[page : page + 1], np.array([out.size])))
+    view, filled = memoryview(out), 0
+    for offset, n_bytes in zip(offsets.tolist(), lengths.tolist(), strict=True):
+        n_bytes = min(n_bytes, out.size - filled)
+        if file.read_into(offset, [view[filled : filled + n_bytes]]) < n_bytes:
+            raise _became_shorter(file, page)
+        filled += n_bytes
+
+
+def _became_shorter(file: ReadOnlyFile, page: int) -> TruncatedFileError:
+    """Make the error for a file that no longer holds what it held when it was opened."""
+    return TruncatedFileError(
+        f"{file.path} became shorter since it was opened with {file.size} bytes: page {page} is no longer whole. "
+        "Is it still being written or copied?"
+    )

@@ -1,0 +1,19 @@
+"""From recordings to NWB files: neuroconv interfaces, converters and the writer.
+
+Array order is that of NWB here: (time, width, height[, depth]).
+"""
+
+from scanimage_nwb.nwb.conversion import convert_recording
+from scanimage_nwb.nwb.converter import ScanImageConverter
+from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface
+from scanimage_nwb.nwb.metadata import load_metadata_file, merge_metadata
+from scanimage_nwb.nwb.writing import write_nwbfile
+
+__all__ = [
+    "ScanImageConverter",
+    "ScanImageImagingInterface",
+    "convert_recording",
+    "load_metadata_file",
+    "merge_metadata",
+    "write_nwbfile",
+]

@@ -1,0 +1,90 @@
+"""From the files of one recording to one NWB file, as commands and scripts do it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scanimage_nwb.errors import MetadataError
+from scanimage_nwb.nwb.converter import ScanImageConverter
+from scanimage_nwb.nwb.metadata import merge_metadata
+
+__all__ = ["convert_recording"]
+
+
+def convert_recording(
+    file_paths: Sequence[str | Path],
+    nwbfile_path: str | Path,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    timezone: str | None = None,
+    channel_names: Sequence[str] | None = None,
+    plane_index: int | None = None,
+    slice_sample: int | None = None,
+    stub_test: bool = False,
+    overwrite: bool = False,
+    verbose: bool = False,
+) -> Path:
+    """Convert a recording to an NWB file, all channels unless some are named.
+
+    Parameters
+    ----------
+    file_paths : sequence of path-like
+        One file, whose recording is found beside it, or exactly the files given, in the order of time.
+    nwbfile_path : path-like
+        The file to write.
+    metadata : mapping, optional
+        Goes on top of what the files say; see `scanimage_nwb.nwb.metadata`.
+    timezone : str, optional
+        Time zone of the computer that recorded; by default this computer's.
+    channel_names : sequence of str, optional
+        Channels to write; by default all.
+    plane_index : int, optional
+        Plane to write; by default all.
+    slice_sample : int, optional
+        Where there are several frames of each slice: the one to take. By default all are written, as samples one
+        after the other, so that none is lost.
+    stub_test : bool
+        Write the first 100 samples only.
+    overwrite : bool
+        Replace a file that is there.
+    verbose : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    FileExistsError
+        If there is a file and `overwrite` is False.
+    FormatError, MetadataError, FileNotFoundError
+        If files or metadata cannot be used.
+    """
+    nwbfile_path = Path(nwbfile_path).expanduser().absolute()
+    if nwbfile_path.exists() and not overwrite:
+        raise FileExistsError(f"{nwbfile_path} is there already; choose another name, or allow to overwrite it")
+    paths = [Path(path) for path in file_paths]
+    converter = ScanImageConverter(
+        paths[0] if len(paths) == 1 else None,
+        file_paths=paths if len(paths) > 1 else None,
+        channel_names=list(channel_names) if channel_names else None,
+        plane_index=plane_index,
+        slice_sample=slice_sample,
+        interleave_slice_samples=slice_sample is None,
+        timezone=timezone,
+        verbose=verbose,
+    )
+    merged = merge_metadata(converter.get_metadata(), metadata or {})
+    if "session_start_time" not in merged["NWBFile"]:
+        raise MetadataError(
+            f"{paths[0]} does not say when it was recorded; give NWBFile: session_start_time: "
+            "'2025-04-24T16:43:57+02:00' in the metadata"
+        )
+    nwbfile_path.parent.mkdir(parents=True, exist_ok=True)
+    options = {name: {"stub_test": stub_test} for name in converter.data_interface_objects}
+    converter.run_conversion(
+        nwbfile_path=str(nwbfile_path), metadata=merged, overwrite=overwrite, conversion_options=options
+    )
+    return nwbfile_path

@@ -1,0 +1,97 @@
+"""All channels of a recording in one NWB file."""
+
+from pathlib import Path
+from typing import Any
+
+from neuroconv import ConverterPipe
+from neuroconv.utils import DeepDict, get_json_schema_from_method_signature
+from pydantic import FilePath
+
+from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface, WholeFileWriting
+from scanimage_nwb.nwb.metadata import merge_metadata
+from scanimage_nwb.recording import open_recording
+
+__all__ = ["ScanImageConverter"]
+
+
+class ScanImageConverter(WholeFileWriting, ConverterPipe):
+    """Every channel of a ScanImage recording, each as a TwoPhotonSeries of its own.
+
+    Parameters
+    ----------
+    file_path : FilePath, optional
+        Any file of the recording. Either this or `file_paths` must be given.
+    file_paths : list of FilePath, optional
+        Exactly these files, in the order of time.
+    channel_names : list of str, optional
+        Channels to write; by default all.
+    plane_index : int, optional
+        Plane to write; by default all, as volumes.
+    slice_sample, interleave_slice_samples : optional
+        As for `ScanImageImagingInterface`.
+    timezone : str, optional
+        Time zone of the computer that recorded.
+    verbose : bool
+        Show a progress bar while data are written.
+    """
+
+    display_name = "ScanImage Imaging"
+    keywords = ScanImageImagingInterface.keywords
+    associated_suffixes = ScanImageImagingInterface.associated_suffixes
+    info = "Converter for all channels of a ScanImage recording."
+
+    def __init__(
+        self,
+        file_path: FilePath | None = None,
+        *,
+        file_paths: list[FilePath] | None = None,
+        channel_names: list[str] | None = None,
+        plane_index: int | None = None,
+        slice_sample: int | None = None,
+        interleave_slice_samples: bool = False,
+        timezone: str | None = None,
+        verbose: bool = False,
+    ) -> None:
+        recording = open_recording(file_path, file_paths=file_paths, warn=False)
+        interfaces = {}
+        for channel_name in channel_names or recording.channel_names:
+            name = "ScanImageImaging"
+            if recording.n_channels > 1:
+                name += f"_{channel_name.replace(' ', '_')}"
+            interfaces[name] = ScanImageImagingInterface(
+                file_path,
+                file_paths=file_paths,
+                channel_name=channel_name,
+                plane_index=plane_index,
+                slice_sample=slice_sample,
+                interleave_slice_samples=interleave_slice_samples,
+                timezone=timezone,
+                verbose=verbose,
+            )
+        super().__init__(data_interfaces=interfaces)
+
+    @classmethod
+    def get_source_schema(cls) -> dict[str, Any]:
+        """Return the JSON schema of the parameters."""
+        return get_json_schema_from_method_signature(method=cls.__init__)
+
+    def get_metadata(self) -> DeepDict:
+        """Return what the files say of every channel, merged.
+
+        Returns
+        -------
+        DeepDict
+        """
+        metadata: dict[str, Any] = {}
+        for interface in self.data_interface_objects.values():
+            metadata = merge_metadata(metadata, interface.get_metadata())
+        return DeepDict(metadata)
+
+    def get_num_samples(self) -> int:
+        """Return the number of samples that every channel has."""
+        return next(iter(self.data_interface_objects.values())).imaging_extractor.get_num_samples()
+
+    @property
+    def file_paths(self) -> list[Path]:
+        """The files of the recording."""
+        return next(iter(self.data_interface_objects.values())).imaging_extractor.file_paths
