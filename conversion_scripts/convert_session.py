@@ -9,13 +9,15 @@ with --metadata, goes on top of what the files say (subject, indicator, location
 """
 
 import sys
+import warnings
 from pathlib import Path
 
 import click
 
 from scanimage_nwb.cli import run_plainly
+from scanimage_nwb.errors import ScanImageNwbWarning
 from scanimage_nwb.nwb import convert_recording, load_metadata_file
-from scanimage_nwb.session_folder import find_recordings, recording_name
+from scanimage_nwb.session_folder import find_recordings, recording_name, refuse_nothing
 from scanimage_nwb.testing import write_demo_session
 
 DEMO_DIR = Path("scanimage-nwb-demo")
@@ -41,7 +43,7 @@ def session_to_nwb(
     stub_test : bool
         Write the first 100 samples of each recording only, for a try.
     verbose : bool
-        Say what is left out, and show progress.
+        Show progress.
     metadata_path : path-like, optional
         YAML file of metadata; by default `metadata.yaml` in the data folder, if there is one.
     timezone : str, optional
@@ -51,14 +53,12 @@ def session_to_nwb(
     """
     data_dir_path, output_dir_path = Path(data_dir_path), Path(output_dir_path)
     recordings, left_out = find_recordings(data_dir_path)
-    if not recordings:
-        raise FileNotFoundError(f"{data_dir_path} holds no ScanImage TIFF")
+    refuse_nothing(data_dir_path, recordings, left_out)
+    for path, reason in left_out:
+        warnings.warn(f"{path.name} is left out: {reason}", ScanImageNwbWarning, stacklevel=2)
     if metadata_path is None and (data_dir_path / "metadata.yaml").is_file():
         metadata_path = data_dir_path / "metadata.yaml"
     metadata = load_metadata_file(Path(metadata_path)) if metadata_path else {}
-    if verbose:
-        for path, reason in left_out:
-            print(f"left out {path.name}: {reason}")
     return [
         convert_recording(
             files[:1],

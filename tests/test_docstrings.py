@@ -11,7 +11,9 @@ import pytest
 import scanimage_nwb
 
 MODULES = sorted(
-    module.name for module in pkgutil.walk_packages(scanimage_nwb.__path__, "scanimage_nwb.") if "__main__" not in module.name
+    module.name
+    for module in pkgutil.walk_packages(scanimage_nwb.__path__, "scanimage_nwb.")
+    if "__main__" not in module.name
 )
 
 

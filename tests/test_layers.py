@@ -41,7 +41,11 @@ def imported_modules(path: Path) -> list[str]:
     return found
 
 
-FILES = [path for path in sorted((SOURCE / "scanimage_nwb").rglob("*.py")) if path.parent.name != "scanimage_nwb" or path.stem != "__init__"]
+FILES = [
+    path
+    for path in sorted((SOURCE / "scanimage_nwb").rglob("*.py"))
+    if path.parent.name != "scanimage_nwb" or path.stem != "__init__"
+]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
@@ -85,5 +89,5 @@ def test_extension_imports_pynwb_only() -> None:
 
 def test_the_drawing_is_enforced() -> None:
     """The finder must see imports, or every test above passes for ever."""
-    assert "scanimage_nwb.formats.tiff_pages" in imported_modules(SOURCE / "scanimage_nwb" / "recording.py")
+    assert "scanimage_nwb.formats.tiff_pages" in imported_modules(SOURCE / "scanimage_nwb" / "recording" / "opening.py")
     assert len(FILES) > 10

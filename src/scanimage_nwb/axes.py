@@ -7,7 +7,7 @@ Arrays inside the package are ordered T C Z Y X H, leaving out the axes that the
 
 from typing import Final
 
-__all__ = ["AXES", "AXIS_NAMES", "ROIEXTRACTORS_AXES", "NWB_AXES", "axes_permutation"]
+__all__ = ["AXES", "AXIS_NAMES", "NWB_AXES", "ROIEXTRACTORS_AXES", "axes_permutation"]
 
 AXES: Final = "TCZYXH"
 """Order of all axes inside the package."""

@@ -48,16 +48,21 @@ def run_plainly(*, debug: bool = False) -> Iterator[None]:
     debug : bool
         Let errors through, with their traceback.
     """
+    shown: set[str] = set()
 
     def show(message: Warning | str, *_where: object, **_more: object) -> None:
-        click.echo(f"warning: {message}", err=True)
+        if str(message) not in shown:
+            shown.add(str(message))
+            click.echo(f"warning: {message}", err=True)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        warnings.filterwarnings("once", category=ScanImageNwbWarning)
-        warnings.showwarning = show  # type: ignore[assignment]
+        warnings.filterwarnings("always", category=ScanImageNwbWarning)
+        warnings.showwarning = show
         try:
             yield
+        except BrokenPipeError:  # whoever read our output has seen enough; click ends quietly
+            raise
         except _MENDABLE as error:
             if debug:
                 raise
@@ -72,6 +77,8 @@ def _one_line(error: BaseException) -> str:
     """Return what an error says in one line."""
     if isinstance(error, FileNotFoundError) and error.filename is not None:
         return f"{error.filename} is not there"
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -80,9 +87,13 @@ def _one_line(error: BaseException) -> str:
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="NWB file to write.")
 @click.option("--metadata", type=click.Path(path_type=Path), help="YAML file; goes on top of what the files say.")
 @click.option("--timezone", help="Time zone of the computer that recorded, such as Europe/Berlin.")
-@click.option("--channel", "channels", multiple=True, help="Channel to write, by its name; repeat for more. Default: all.")
+@click.option(
+    "--channel", "channels", multiple=True, help="Channel to write, by its name; repeat for more. Default: all."
+)
 @click.option("--plane", type=int, help="Plane to write, from 0. Default: all, as volumes.")
-@click.option("--slice-sample", type=int, help="Frame of each slice to take, from 0. Default: all, one after the other.")
+@click.option(
+    "--slice-sample", type=int, help="Frame of each slice to take, from 0. Default: all, one after the other."
+)
 @click.option("--stub-test", is_flag=True, help="Write the first 100 samples only, for a try.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
 @_command
@@ -140,14 +151,9 @@ def inspect(paths: tuple[Path, ...], as_json: bool) -> None:
 def _open_all(paths: tuple[Path, ...]) -> Iterator[Any]:
     """Open what the arguments of `inspect` name; its output holds the warnings."""
     from scanimage_nwb.recording import open_recording
-    from scanimage_nwb.session_folder import find_recordings
 
     if len(paths) == 1 and paths[0].is_dir():
-        recordings, left_out = find_recordings(paths[0])
-        _refuse_nothing(paths[0], recordings)
-        for path, reason in left_out:
-            click.echo(f"warning: {path.name} is left out: {reason}", err=True)
-        for files in recordings:
+        for files in _recordings_in_folder(paths[0]):
             yield open_recording(files[0], warn=False)
     elif len(paths) == 1:
         yield open_recording(paths[0], warn=False)
@@ -159,17 +165,19 @@ def _recording_in(paths: tuple[Path, ...]) -> tuple[Path, ...]:
     """Return the files that the arguments of `convert` name."""
     if len(paths) > 1 or not paths[0].is_dir():
         return paths
-    from scanimage_nwb.session_folder import find_recordings
-
-    recordings, _ = find_recordings(paths[0])
-    _refuse_nothing(paths[0], recordings)
+    recordings = _recordings_in_folder(paths[0])
     if len(recordings) > 1:
         names = ", ".join(files[0].name for files in recordings)
         raise ValueError(f"{paths[0]} holds {len(recordings)} recordings; name the first file of one: {names}")
     return recordings[0][:1]
 
 
-def _refuse_nothing(folder: Path, recordings: list[tuple[Path, ...]]) -> None:
-    """Refuse a folder without recordings."""
-    if not recordings:
-        raise ValueError(f"{folder} holds no ScanImage TIFF; expected at least one file that ends in .tif or .tiff")
+def _recordings_in_folder(folder: Path) -> list[tuple[Path, ...]]:
+    """Return the recordings of a folder; say which files belong to none."""
+    from scanimage_nwb.session_folder import find_recordings, refuse_nothing
+
+    recordings, left_out = find_recordings(folder)
+    refuse_nothing(folder, recordings, left_out)
+    for path, reason in left_out:
+        click.echo(f"warning: {path.name} is left out: {reason}", err=True)
+    return recordings

@@ -5,7 +5,8 @@ frame number, not from its rank in the file, so that dropped frames, short files
 later plane where it belongs. All arithmetic is int64.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from scanimage_nwb.errors import FormatError
 
 __all__ = ["FrameIndex", "PageFacts", "VolumeLayout", "build_frame_index"]
 
+_MAX_FRAMES_PER_VOLUME = 1 << 31
+"""A header that claims more is damaged."""
 _MAX_CHANNELS = 64
 """ScanImage offers at most 64 (virtual) channels; more pages a frame number mean that frame numbers are of no use."""
 
@@ -91,7 +94,7 @@ class FrameIndex:
     n_incomplete_volumes: int
     """Volumes that lack at least one frame and are in no sample."""
     n_pages_left_out: int
-    """Pages in no sample that are not flyback either."""
+    """Pages in no sample that are not flyback either, for want of others or because another page took their place."""
     has_frame_numbers: bool
     """False if the order of pages had to do because pages have no usable frame numbers."""
 
@@ -123,7 +126,7 @@ def build_frame_index(facts: PageFacts, layout: VolumeLayout) -> FrameIndex:
     Raises
     ------
     FormatError
-        If there is no page.
+        If there is no page, or a volume is said to have more than 2^31 frames.
 
     Examples
     --------
@@ -139,32 +142,30 @@ def build_frame_index(facts: PageFacts, layout: VolumeLayout) -> FrameIndex:
     """
     if facts.n_pages == 0:
         raise FormatError("a recording without pages cannot be indexed; expected at least one whole page")
+    if layout.frames_per_volume > _MAX_FRAMES_PER_VOLUME:
+        raise FormatError(
+            f"the header says {layout.n_planes} planes x {layout.frames_per_slice} frames + {layout.n_flyback} flyback "
+            "frames a volume; expected fewer than 2^31 in all. The header is damaged: copy the file again"
+        )
     file_index = np.repeat(np.arange(len(facts.pages_per_file)), facts.pages_per_file)
     first_page = np.cumsum(facts.pages_per_file) - facts.pages_per_file
     clock = np.cumsum(facts.new_clock)[file_index] - 1
     n_channels, usable = _channels_on_disk(facts.frame_number, clock, layout.n_channels)
-    layout = VolumeLayout(
-        n_channels,
-        layout.n_planes,
-        layout.frames_per_slice,
-        layout.n_flyback,
-        layout.averaging,
-        layout.slow_stack,
-    )
+    layout = replace(layout, n_channels=n_channels)
     numbers = facts.frame_number if usable else np.arange(facts.n_pages) // n_channels * layout.averaging + 1
     clock = clock if usable else np.zeros_like(clock)
     frame, channel, whole = _split_frames(numbers, clock, n_channels)
-    run, position = _positions(numbers, facts.frame_in_acquisition, clock, layout, usable)
+    run, position, n_missing_first = _positions(numbers, facts.frame_in_acquisition, clock, layout, usable)
     slot = position % layout.frames_per_volume
     imaging = slot < layout.n_planes * layout.frames_per_slice
     volume = _ranks(run, position // layout.frames_per_volume)
     plane = np.where(imaging, slot // layout.frames_per_slice, -1)
     slice_sample = np.where(imaging, slot % layout.frames_per_slice, -1)
-    table = np.full((volume[-1] + 1, layout.frames_per_slice, layout.n_planes, n_channels), -1, np.int64)
-    placed = imaging & whole
-    table[volume[placed], slice_sample[placed], plane[placed], channel[placed]] = np.flatnonzero(placed)
-    complete = (table >= 0).all(axis=(1, 2, 3))
-    in_sample = imaging & whole & complete[volume]
+    if layout.n_planes == 1:  # every frame is a sample of its own; one plane may still have flyback
+        layout, volume, slice_sample = replace(layout, frames_per_slice=1), frame, np.where(imaging, 0, -1)
+    sample_pages, complete = _fill_samples(layout, imaging & whole, volume, (slice_sample, plane, channel))
+    in_sample = np.zeros(facts.n_pages, bool)
+    in_sample[sample_pages] = True
     has_imaging = np.zeros(len(complete), bool)
     has_imaging[volume[imaging]] = True
     return FrameIndex(
@@ -177,8 +178,8 @@ def build_frame_index(facts: PageFacts, layout: VolumeLayout) -> FrameIndex:
         plane=plane,
         slice_sample=slice_sample,
         volume=volume,
-        sample_pages=table[complete],
-        n_missing_frames=_count_missing(run, position),
+        sample_pages=sample_pages,
+        n_missing_frames=_count_missing(run, position) + n_missing_first,
         n_partial_frames=len(np.unique(frame[~whole])),
         n_incomplete_volumes=int((has_imaging & ~complete).sum()),
         n_pages_left_out=int((imaging & ~in_sample).sum()),
@@ -227,35 +228,62 @@ def _positions(
     clock: NDArray[np.int64],
     layout: VolumeLayout,
     usable: bool,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return for each page the run of volumes that it belongs to and its frame's rank in that run, from 0.
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """Return for each page the run of volumes that it belongs to, its frame's rank in that run, and what is missing.
 
-    Each acquisition of a fast stack starts with the first plane, so its own frame numbers count; the slices
-    of a slow stack are acquisitions themselves, so there the frame numbers of the whole recording count. They
-    start at 1 (in .siff files at 0).
+    Ranks count from 0; missing are the frames before the first page of each run. Each acquisition of a fast stack
+    starts with the first plane, so its own frame numbers count; the slices of a slow stack are acquisitions
+    themselves, so there the frame numbers of the whole recording count. They start at 1 (in .siff files at 0).
     """
     first = 0 if numbers.min() == 0 else 1
-    run, position = clock, (numbers - first) // layout.averaging
-    if not usable or layout.slow_stack or layout.n_planes == 1 or (in_acquisition < 0).any():
-        return run, position
-    base = numbers - in_acquisition
+    position = (numbers - first) // layout.averaging
+    has_acquisitions = usable and not layout.slow_stack and not (in_acquisition < 0).any()
+    if not has_acquisitions:
+        return clock, position, int(position[_starts(clock)].sum())
+    in_acquisition = (in_acquisition - min(first, int(in_acquisition.min()))) // layout.averaging
+    if layout.n_planes == 1:  # the frame numbers of a loop run on, so that a later acquisition may stand alone
+        return clock, position, int(in_acquisition[_starts(clock)].sum())
+    base = position - in_acquisition
     acquisition = np.zeros(len(numbers), np.int64)
     acquisition[1:] = np.cumsum((np.diff(base) != 0) | (np.diff(clock) != 0))
-    frames_per_acquisition = len(np.unique(numbers)) / (acquisition[-1] + 1)
-    if acquisition[-1] > clock[-1] and frames_per_acquisition < layout.frames_per_volume:
-        return run, position
-    return acquisition, (in_acquisition - min(first, int(in_acquisition.min()))) // layout.averaging
+    if acquisition[-1] > clock[-1] and in_acquisition.max() < layout.frames_per_slice:
+        return clock, position, int(position[_starts(clock)].sum())  # slices, though the header says otherwise
+    return acquisition, in_acquisition, int(in_acquisition[_starts(acquisition)].sum())
+
+
+def _starts(run: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the first page of each run."""
+    return np.flatnonzero(np.diff(run, prepend=-1))
 
 
 def _ranks(run: NDArray[np.int64], volume_in_run: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number the volumes that occur, in their order, from 0."""
+    """Return the rank of each page's volume among those that occur, from 0."""
     changes = (np.diff(run) != 0) | (np.diff(volume_in_run) != 0)
     return np.concatenate([[0], np.cumsum(changes)])
 
 
+def _fill_samples(
+    layout: VolumeLayout,
+    placed: NDArray[np.bool_],
+    volume: NDArray[np.int64],
+    place: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the pages of each complete volume, and which volumes are complete.
+
+    Only volumes with enough pages get a row, so that memory follows from the pages, whatever the header claims.
+    """
+    shape = (layout.frames_per_slice, layout.n_planes, layout.n_channels)
+    complete = np.bincount(volume[placed], minlength=int(volume[-1]) + 1) >= math.prod(shape)
+    row = np.cumsum(complete) - 1
+    pages = np.flatnonzero(placed & complete[volume])
+    table = np.full((int(complete.sum()), *shape), -1, np.int64)
+    table[(row[volume[pages]], *(rank[pages] for rank in place))] = pages
+    has_all = (table >= 0).all(axis=(1, 2, 3))
+    complete[complete] = has_all
+    return table[has_all], complete
+
+
 def _count_missing(run: NDArray[np.int64], position: NDArray[np.int64]) -> int:
-    """Count the frames that are skipped between the first page and the last, and before the first of a run."""
+    """Count the frames that are skipped between pages of one run."""
     skipped = np.diff(position) - 1
-    same_run = np.diff(run) == 0
-    starts = np.concatenate([[True], ~same_run])
-    return int(skipped[same_run & (skipped > 0)].sum() + position[starts].sum())
+    return int(skipped[(np.diff(run) == 0) & (skipped > 0)].sum())

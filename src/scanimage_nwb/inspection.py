@@ -47,6 +47,7 @@ def describe_recording(recording: Recording) -> dict[str, Any]:
         "slow_stack": index.layout.slow_stack,
         "z_um": list(layout.z_um),
         "n_samples": len(index.sample_pages),
+        "has_timestamps": times is not None,
         "sample_kind": "frame" if planar else "volume",
         "header_rate_hz": layout.frame_rate_hz if planar else layout.volume_rate_hz,
         "timestamp_rate_hz": None if times is None else regular_rate(times) or typical_rate(times),
@@ -86,14 +87,18 @@ def format_description(description: dict[str, Any]) -> str:
     str
     """
     d = description
-    files, rows, columns = d["files"], *d["page_shape"]
+    files = d["files"]
+    rows, columns = d["page_shape"]
     lines = [
         f"{files[0]}" + (f" and {len(files) - 1} more file(s)" if len(files) > 1 else ""),
         _line("pages", f"{d['n_pages']} of {rows} x {columns} pixels, {d['dtype']}"),
-        _line("ScanImage", f"{d['scanimage_version'] or 'version unknown'} (TIFF layout {d['tiff_version'] or 'unmarked'})"),
+        _line(
+            "ScanImage",
+            f"{d['scanimage_version'] or 'version unknown'} (TIFF layout {d['tiff_version'] or 'unmarked'})",
+        ),
         _line("channels", ", ".join(d["channels"])),
         _line("planes", _planes(d)),
-        _line("samples", f"{d['n_samples']} {d['sample_kind']}s" + _duration(d)),
+        _line("samples", f"{d['n_samples']} {d['sample_kind']}{'' if d['n_samples'] == 1 else 's'}" + _duration(d)),
         _line("rate", _rate(d)),
         _line("clock started", f"{d['epoch'] or 'unknown'} (time zone not in the file)" if d["epoch"] else "unknown"),
         _line("pixel size", _pixel_size(d)),
@@ -131,8 +136,10 @@ def _duration(d: dict[str, Any]) -> str:
 def _rate(d: dict[str, Any]) -> str:
     """Describe the rate by timestamps and by header."""
     header = "unknown" if d["header_rate_hz"] is None else f"{d['header_rate_hz']:.6g} Hz"
-    if d["timestamp_rate_hz"] is None:
+    if not d["has_timestamps"]:
         return f"{header} by the header; pages have no timestamps"
+    if d["timestamp_rate_hz"] is None:
+        return f"{header} by the header; {d['n_samples']} sample(s) are too few to tell by timestamps"
     kind = "regular within 1 us" if d["regular"] else "irregular: median step"
     return f"{d['timestamp_rate_hz']:.6g} Hz by timestamps ({kind}); header: {header}"
 

@@ -1,12 +1,13 @@
 """Header metadata of a ScanImage TIFF as plain dictionaries, under the names that roiextractors gives them."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scanimage_nwb.errors import FormatError, HeaderFieldError
+from scanimage_nwb.errors import FormatError, HeaderFieldError, ScanImageNwbWarning
 from scanimage_nwb.formats.matlab_literal import parse_matlab_vector
 from scanimage_nwb.formats.scanimage_header import ScanImageHeader
 from scanimage_nwb.formats.scanimage_layout import parse_layout
@@ -211,5 +212,9 @@ def extract_timestamps_from_file(file_path: PathType) -> NDArray[np.float64]:
     """
     table = read_page_table(_path(file_path))
     if np.isnan(table.timestamp_s[0]):
-        raise AssertionError(f"frameTimestamps_sec not found in {table.path}, page 0: the version is too old to have it")
+        raise AssertionError(
+            f"frameTimestamps_sec not found in {table.path}, page 0: the version is too old to have it"
+        )
+    if table.problem:
+        warnings.warn(f"{table.path}:\n  - {table.problem_note}", ScanImageNwbWarning, stacklevel=2)
     return table.timestamp_s

@@ -8,7 +8,7 @@ from scanimage_nwb.formats.scanimage_header import ScanImageHeader
 from scanimage_nwb.formats.scanimage_tiff import read_header_texts
 from scanimage_nwb.formats.tiff_pages import read_page_table
 
-__all__ = ["find_recordings", "recording_name"]
+__all__ = ["find_recordings", "recording_name", "refuse_nothing"]
 
 _SUFFIXES = {".tif", ".tiff"}
 _GENERATIONS = {"SI", "SI5", "SI4"}
@@ -69,6 +69,27 @@ def _check_is_scanimage(path: Path) -> None:
     generation = ScanImageHeader.from_text(texts.text, texts.roi_text, source=path.name).generation
     if generation not in _GENERATIONS:
         raise UnsupportedFormatError(f"{path} holds no header of ScanImage 4 or later")
+
+
+def refuse_nothing(folder: Path, recordings: list[tuple[Path, ...]], left_out: list[tuple[Path, str]]) -> None:
+    """Refuse a folder without recordings.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    recordings, left_out
+        From `find_recordings`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no recordings; says why the first file left out is none.
+    """
+    if recordings:
+        return
+    found = f"it has {len(left_out)}; {left_out[0][1]}" if left_out else "it has none"
+    raise FileNotFoundError(f"{folder} holds no ScanImage recording; expected files that end in .tif or .tiff, {found}")
 
 
 def recording_name(paths: tuple[Path, ...]) -> str:

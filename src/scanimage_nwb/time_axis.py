@@ -63,6 +63,8 @@ def typical_rate(times_s: NDArray[np.float64]) -> float | None:
 def fill_missing(times_s: NDArray[np.float64], frame_number: NDArray[np.int64]) -> NDArray[np.float64]:
     """Give pages without a timestamp the time that their frame number implies.
 
+    Between two timestamps it lies on the line between them; outside, on the line through the first and last.
+
     Parameters
     ----------
     times_s : ndarray of float64, shape (n,)
@@ -91,7 +93,12 @@ def fill_missing(times_s: NDArray[np.float64], frame_number: NDArray[np.int64]) 
     if known.sum() < 2:
         raise TimeAxisError(f"only {known.sum()} of {len(times_s)} pages have a timestamp; expected at least two")
     filled = times_s.copy()
-    filled[~known] = np.interp(frame_number[~known], frame_number[known], times_s[known])
+    numbers, times = frame_number[known], times_s[known]
+    filled[~known] = np.interp(frame_number[~known], numbers, times)
+    period_s = (times[-1] - times[0]) / max(int(numbers[-1] - numbers[0]), 1)
+    for outside, i in ((frame_number < numbers[0], 0), (frame_number > numbers[-1], -1)):
+        late = outside & ~known
+        filled[late] = times[i] + (frame_number[late] - numbers[i]) * period_s
     return filled
 
 

@@ -106,7 +106,9 @@ def test_next_file_marker_makes_files_of_any_length(tmp_path):
 
 def test_other_grabs_of_the_same_base_name_are_left_out(tmp_path):
     grabs = [
-        write_scanimage_recording(tmp_path, name="m", n_volumes=5, numbered=True, first_file_number=k, epoch=epoch).paths
+        write_scanimage_recording(
+            tmp_path, name="m", n_volumes=5, numbered=True, first_file_number=k, epoch=epoch
+        ).paths
         for k, epoch in [(1, None), (2, LATER), (3, EVEN_LATER)]
     ]
     for paths in grabs:
@@ -193,6 +195,7 @@ def test_processed_copy_in_the_place_of_a_file_does_not_hide_the_files_behind_it
     series = find_file_series(grab[0])
     assert series.paths == (grab[0], grab[2], grab[3])
     assert [path for path, _ in series.unreadable] == [grab[1]]
+    assert "does not continue" in series.unreadable[0][1]
 
 
 def test_the_named_file_itself_must_be_readable(grab, tmp_path):
@@ -205,7 +208,15 @@ def test_the_named_file_itself_must_be_readable(grab, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["mouse [1] left_00001", "Maus é ü 日本_00001", "a b  c_00001", "x.y.z_00001", "m(1)+$^_00001", "m*?_00001", "_00001"],
+    [
+        "mouse [1] left_00001",
+        "Maus é ü 日本_00001",
+        "a b  c_00001",
+        "x.y.z_00001",
+        "m(1)+$^_00001",
+        "m*?_00001",
+        "_00001",
+    ],
 )
 def test_names_with_brackets_spaces_accents(tmp_path, name):
     paths = write_scanimage_recording(tmp_path / "in [it] é", name=name, n_volumes=6, pages_per_file=2).paths
@@ -229,7 +240,9 @@ def test_upper_case_suffix(tmp_path, grab):
 
 
 def test_files_without_page_text_are_joined_within_one_acquisition_number(tmp_path):
-    ours = write_scanimage_recording(tmp_path, name="m_00001", n_volumes=6, pages_per_file=2, with_page_text=False).paths
+    ours = write_scanimage_recording(
+        tmp_path, name="m_00001", n_volumes=6, pages_per_file=2, with_page_text=False
+    ).paths
     write_scanimage_recording(tmp_path, name="m_00002", n_volumes=6, pages_per_file=2, with_page_text=False)
     assert_whole(find_file_series(ours[1]), ours)
 

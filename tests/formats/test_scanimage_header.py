@@ -228,6 +228,12 @@ def test_json_numbers_beyond_reason(value: float) -> None:
             parse_layout(header)
 
 
+def test_json_rate_beyond_reason() -> None:
+    header = ScanImageHeader.from_text(json.dumps({"SI": {"hRoiManager": {"scanFrameRate": 10**400}}}), source="a.tif")
+    with pytest.raises(HeaderFieldError, match="scanFrameRate"):
+        parse_layout(header)
+
+
 def test_json_flavour_equals_text_flavour() -> None:
     text = make()
     tree: dict[str, Any] = {}

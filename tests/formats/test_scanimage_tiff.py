@@ -56,7 +56,9 @@ def test_software_tag_stands_in_for_the_magic_block(tmp_path):
     expected = read_header_texts(read_page_table(truth.paths[0]))
     resave_without_magic(truth.paths[0], tmp_path / "resaved.tif", keep_roi_json=True)
     texts = read_header_texts(read_page_table(tmp_path / "resaved.tif"))
-    assert (texts.text, texts.roi_text, texts.tiff_version) == (expected.text, expected.roi_text, 0)
+    # tifffile, which the writer reads with, strips white space from the ends of a text
+    assert (texts.text.strip(), texts.roi_text) == (expected.text.strip(), expected.roi_text.strip())
+    assert texts.tiff_version == 0
 
 
 def test_page_text_stands_in_for_the_software_tag(tmp_path):

@@ -36,7 +36,9 @@ def directories(data: bytes) -> list[tuple[int, dict[int, int]]]:
     while offset:
         (count,) = struct.unpack_from("<Q", data, offset)
         codes = [struct.unpack_from("<H", data, offset + 8 + 20 * k)[0] for k in range(count)]
-        found.append((offset, {code: offset + 8 + 20 * k + 12 for k, code in enumerate(codes)} | {0: offset + 8 + 20 * count}))
+        found.append(
+            (offset, {code: offset + 8 + 20 * k + 12 for k, code in enumerate(codes)} | {0: offset + 8 + 20 * count})
+        )
         (offset,) = struct.unpack_from("<Q", data, offset + 8 + 20 * count)
     return found
 
@@ -186,7 +188,9 @@ def test_a_cut_at_any_byte_keeps_exactly_the_pages_before_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("place", "word"), [("ifd", "directory"), ("text", "pixels|text"), ("pixels", "pixels")], ids=["IFD", "text", "pixels"]
+    ("place", "word"),
+    [("ifd", "directory"), ("text", "pixels|text"), ("pixels", "pixels")],
+    ids=["IFD", "text", "pixels"],
 )
 def test_the_problem_says_where_the_file_was_cut(tmp_path, place, word):
     truth = write_scanimage_recording(tmp_path, n_volumes=3)
@@ -271,6 +275,8 @@ def test_table_pickles(tmp_path):
         (b"II+\0\x04\0\0\0" + bytes(100), FormatError, "byte 4"),
         (b"II+\0\x08\0\0\0\x10" + bytes(100), TruncatedFileError, "no whole page"),
         (b"II+\0\x08\0\0\0" + bytes(100), TruncatedFileError, "no whole page"),
+        (b"II+\0\x08\0\0\0" + b"\xff" * 100, TruncatedFileError, "no whole page"),
+        (b"II+\0\x08\0\0\0" + b"\0" * 7 + b"\x80" + bytes(100), TruncatedFileError, "no whole page"),
         (b"II*\0\x08\0\0\0" + bytes(2), TruncatedFileError, "no whole page"),
     ],
 )

@@ -41,9 +41,13 @@ def walk(data: bytes, block_bytes: int = ALL_BYTES) -> tuple[int, np.ndarray, np
 def one_page(*tags: tuple[int, int, int, int], next_ifd: int = 0, tail: bytes = bytes(64)) -> bytes:
     """Return a BigTIFF with one IFD at byte 16."""
     entries = b"".join(struct.pack("<HHQQ", *tag) for tag in tags)
-    return struct.pack("<2s3HQ", b"II", 43, 8, 0, 16) + struct.pack("<Q", len(tags)) + entries + struct.pack(
-        "<Q", next_ifd
-    ) + tail
+    return (
+        struct.pack("<2s3HQ", b"II", 43, 8, 0, 16)
+        + struct.pack("<Q", len(tags))
+        + entries
+        + struct.pack("<Q", next_ifd)
+        + tail
+    )
 
 
 SOUND_TAGS = ((256, 3, 1, 4), (257, 3, 1, 2), (258, 3, 1, 16), (273, 16, 1, 200), (279, 16, 1, 16))
@@ -88,8 +92,10 @@ def test_the_first_of_two_equal_keys_counts():
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"frameNumbers", b"frameNumbers =", b"frameNumbers = \n", b"frameNumbers = x", b"myframeNumbers = 3\n"]
-    + [b"frameNumbersX = 3\n", b"\0frameNumbers = 3\n", b"frameNumbers = [3]\n", b"frameNumbers = -\n"],
+    [
+        *[b"", b"frameNumbers", b"frameNumbers =", b"frameNumbers = \n", b"frameNumbers = x", b"myframeNumbers = 3\n"],
+        *[b"frameNumbersX = 3\n", b"\0frameNumbers = 3\n", b"frameNumbers = [3]\n", b"frameNumbers = -\n"],
+    ],
 )
 def test_text_without_a_number_says_nothing(text):
     timestamp, numbers = scan(text)
@@ -223,7 +229,7 @@ def test_photon_pages_equal_the_reference(data_dir, name):
             "text_padding": st.sampled_from([0, 100, 2000]),
             "first_frame_number": st.integers(1, 10**12),
             "start_time_s": st.floats(0, 1e6),
-                        "seed": st.integers(0, 1000),
+            "seed": st.integers(0, 1000),
         }
     ),
     block_bytes=st.integers(2800, 20_000),

@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from neuroconv.tools.testing.data_interface_mixins import (
@@ -24,7 +24,7 @@ pytestmark = [
 
 class _ScanImageContract(ImagingExtractorInterfaceTestMixin):
     data_interface_cls = ScanImageImagingInterface
-    interface_kwargs: dict[str, Any] = {}
+    interface_kwargs: ClassVar[dict[str, Any]] = {}
 
     @pytest.fixture(autouse=True)
     def _keep_files_in_tmp(self, tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """Files of ScanImage 3.8 as a roiextractors ImagingExtractor."""
 
+import math
+import warnings
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scanimage_nwb.errors import ScanImageNwbWarning
 from scanimage_nwb.extractors.page_series import PageSeriesExtractor
 from scanimage_nwb.formats.files import ReadOnlyFile
 from scanimage_nwb.formats.scanimage_header import ScanImageHeader
@@ -35,6 +38,8 @@ class ScanImageLegacyImagingExtractor(PageSeriesExtractor):
         If the file is not there.
     FormatError
         If it cannot be read (a ValueError).
+    ValueError
+        If the rate is not above 0.
 
     Examples
     --------
@@ -50,7 +55,11 @@ class ScanImageLegacyImagingExtractor(PageSeriesExtractor):
         super().__init__()
         self.file_path = Path(file_path).expanduser().absolute()
         self._sampling_frequency = float(sampling_frequency)
+        if not 0 < self._sampling_frequency < math.inf:
+            raise ValueError(f"sampling_frequency is {sampling_frequency}; expected pages a second, above 0")
         self._table = read_page_table(self.file_path)
+        if self._table.problem:
+            warnings.warn(f"{self.file_path}:\n  - {self._table.problem_note}", ScanImageNwbWarning, stacklevel=2)
         self._num_rows, self._num_columns = self._table.page_shape
         self._dtype = self._table.dtype
         texts = read_header_texts(self._table)

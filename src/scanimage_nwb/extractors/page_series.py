@@ -1,5 +1,8 @@
 """What all our imaging extractors share: bounds, shapes and a time axis."""
 
+import operator
+from typing import SupportsIndex
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from roiextractors import ImagingExtractor
@@ -12,10 +15,13 @@ __all__ = ["PageSeriesExtractor"]
 class PageSeriesExtractor(ImagingExtractor):
     """What the extractors share: bounds, shapes and a time axis that native times and set times both fit."""
 
+    reads_on_any_thread = True
+    """Series may be read on several threads at once."""
     _num_rows: int
     _num_columns: int
     _dtype: np.dtype
     _num_planes: int = 1
+    _times: NDArray[np.float64] | None
 
     def get_image_shape(self) -> tuple[int, int]:
         """Return (rows, columns) of a frame."""
@@ -57,8 +63,13 @@ class PageSeriesExtractor(ImagingExtractor):
         ------
         FrameIndexError
             If a sample is not there.
+        ValueError
+            If `sample_indices` are no whole numbers; a mask is none.
         """
-        samples = np.atleast_1d(np.asarray(sample_indices, np.int64))
+        indices = np.atleast_1d(np.asarray(sample_indices))
+        if indices.size and indices.dtype.kind not in "iu":
+            raise ValueError(f"sample_indices are of type {indices.dtype}; expected whole numbers, from 0")
+        samples = indices.astype(np.int64)
         outside = samples[(samples < 0) | (samples >= self.get_num_samples())]
         if outside.size:
             raise FrameIndexError(f"sample {outside[0]} was asked for; there are {self.get_num_samples()}, from 0")
@@ -83,6 +94,8 @@ class PageSeriesExtractor(ImagingExtractor):
             If the range reaches outside the recording.
         ValueError
             If the range runs backward.
+        TypeError
+            If its ends are no whole numbers.
         """
         start, end = self._bounds(start_sample, end_sample)
         return self._read_samples(np.arange(start, end))
@@ -93,15 +106,17 @@ class PageSeriesExtractor(ImagingExtractor):
     def _bounds(self, start_sample: int | None, end_sample: int | None) -> tuple[int, int]:
         """Return the range as two ints within the recording."""
         n_samples = self.get_num_samples()
-        start = 0 if start_sample is None else int(start_sample)
-        end = n_samples if end_sample is None else int(end_sample)
+        start = 0 if start_sample is None else _whole(start_sample)
+        end = n_samples if end_sample is None else _whole(end_sample)
         if not (0 <= start <= n_samples and 0 <= end <= n_samples):
             raise FrameIndexError(
-                f"samples {start} to {end} were asked for; there are {n_samples}, from 0 (negative numbers do not count "
-                "from the end)"
+                f"samples {start} to {end} were asked for; there are {n_samples}, from 0 (negative numbers do not "
+                "count from the end)"
             )
         if start > end:
-            raise ValueError(f"start_sample ({start}) lies behind end_sample ({end}); expected start_sample <= end_sample")
+            raise ValueError(
+                f"start_sample ({start}) lies behind end_sample ({end}); expected start_sample <= end_sample"
+            )
         return start, end
 
     def get_timestamps(self, start_sample: int | None = None, end_sample: int | None = None) -> NDArray[np.float64]:
@@ -147,3 +162,10 @@ class PageSeriesExtractor(ImagingExtractor):
             -1 before the first sample.
         """
         return (np.searchsorted(self.get_timestamps(), times, side="right") - 1).astype(np.int64)
+
+
+def _whole(number: SupportsIndex | float) -> int:
+    """Return a whole number as int; a quotient such as 10.0 is one, 0.5 is none."""
+    if isinstance(number, float) and number.is_integer():
+        return int(number)
+    return operator.index(number)  # type: ignore[arg-type]  # says what is wrong with any other

@@ -112,6 +112,11 @@ class ScanImageImagingExtractor(PageSeriesExtractor):
     ) -> None:
         """Store what was chosen; everything else is asked of the recording."""
         super().__init__()
+        if recording.tables[0].is_siff:
+            raise UnsupportedFormatError(
+                f"{recording.paths[0]} holds photons, not pixels (a .siff file of ScanImage-FLIM); "
+                "this class reads TIFF"
+            )
         self.recording = recording
         self.file_paths = list(recording.paths)
         self.file_path = self.file_paths[0]

@@ -8,6 +8,7 @@ the start of their clock and their frame numbers run on. A renamed file is a rec
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 from scanimage_nwb.errors import FormatError
@@ -113,25 +114,30 @@ def _follow(
 ) -> tuple[list[_FirstPage], list[tuple[Path, str]]]:
     """Take candidates, nearest first, up to the first that does not continue the acquisition.
 
-    Files that cannot be read are stepped over; they count as part of the acquisition if a file behind them is,
-    or if they carry its acquisition number.
+    Files that cannot be read, or that carry the acquisition's number but not its frame numbers, are stepped over:
+    the former count as part of the acquisition if a file behind them is or if they carry its number, the latter
+    only if a file behind them is.
     """
     taken: list[_FirstPage] = []
     broken: list[tuple[Path, str]] = []
     pending: list[tuple[Path, str]] = []
     nearest = here
     for path, numbers in candidates:
+        same_acquisition = numbers[1] >= 0 and numbers[0] == here.numbers[0]
         try:
             page = _first_page(path, numbers)
         except FormatError as error:
-            same_acquisition = numbers[1] >= 0 and numbers[0] == here.numbers[0]
             (broken if same_acquisition else pending).append((path, str(error)))
             continue
-        if not (_continues(nearest, page) if forward else _continues(page, nearest)):
+        if _continues(nearest, page) if forward else _continues(page, nearest):
+            taken.append(page)
+            broken, pending = broken + pending, []
+            nearest = page
+        elif same_acquisition:
+            found = f"frame {page.frame_number}, epoch {page.epoch}"
+            pending.append((path, f"its first page ({found}) does not continue {nearest.path.name}"))
+        else:
             break
-        taken.append(page)
-        broken, pending = broken + pending, []
-        nearest = page
     return taken, broken
 
 
@@ -151,7 +157,7 @@ def _continues(first: _FirstPage, second: _FirstPage) -> bool:
 def _missing_names(pages: list[_FirstPage]) -> tuple[str, ...]:
     """Return the names that the numbering skips within one acquisition number."""
     names = []
-    for before, after in zip(pages, pages[1:], strict=False):
+    for before, after in pairwise(pages):
         position = 1 if before.numbers[1] >= 0 else 0
         if position == 1 and before.numbers[0] != after.numbers[0]:
             continue

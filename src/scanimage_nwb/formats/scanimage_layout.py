@@ -32,7 +32,7 @@ class AcquisitionLayout:
     n_planes: int
     """Planes in a volume; 1 for a planar recording."""
     frames_per_slice: int
-    """Pages of each plane in a volume, per channel; 1 for a planar recording."""
+    """Pages of each plane in a volume, per channel; 1 for a planar recording, unless flyback interrupts it."""
     n_flyback: int
     """Pages at the end of each volume, per channel, that were recorded while z returned."""
     averaging: int
@@ -212,7 +212,7 @@ _PARSERS: Final[dict[str, Callable[[ScanImageHeader], AcquisitionLayout]]] = {
 
 def _layout(fields: _Fields, volume: _Volume, *, averaging: int, **claims: Any) -> AcquisitionLayout:
     """Return the layout with the counts of `volume` turned from frames into pages."""
-    planar = volume.n_planes == 1
+    planar = volume.n_planes == 1 and volume.n_flyback == 0
     unknown = {"volume_rate_hz": None, "z_um": (), "line_period_s": None}
     return AcquisitionLayout(
         n_planes=volume.n_planes,
@@ -234,12 +234,14 @@ def _si_volume(fields: _Fields) -> tuple[_Volume, bool]:
     fast_z = fields.flag("hFastZ.enable", needed=enabled is None)
     n_planes = _si_planes(fields, needed=enabled is not None)
     stack_enabled = bool(enabled or fast_z or n_planes > 1)
-    if n_planes == 1:
-        return _Volume(), stack_enabled
     mode = fields.header.get("SI.hStackManager.stackMode")
     slow = not fast_z if mode is None else mode == "slow"
+    n_flyback = _si_flyback(fields) if stack_enabled and not slow and (fast_z or n_planes > 1) else 0
     frames = 1 if enabled is None and fast_z else _si_frames_per_slice(fields, n_planes)
-    return _Volume(n_planes, frames, 0 if slow else _si_flyback(fields), slow), stack_enabled
+    # one plane may have flyback too, but only a header that agrees with itself on the frames between is believed
+    if n_planes == 1 and not (n_flyback and frames == fields.count("hStackManager.numFramesPerVolume")):
+        return _Volume(), stack_enabled
+    return _Volume(n_planes, frames, n_flyback, slow), stack_enabled
 
 
 def _si_planes(fields: _Fields, *, needed: bool) -> int:

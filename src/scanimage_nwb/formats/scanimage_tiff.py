@@ -1,5 +1,6 @@
 """Header texts and pixels of ScanImage TIFF files."""
 
+import os
 import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ _MAX_VIEWS = 1000
 """Systems take at most 1,024 buffers in one read."""
 _THREADED_BYTES = 1 << 23
 """Larger requests are shared among threads."""
-_THREADS = 4
+_THREADS = min(4, os.cpu_count() or 1)
 _MAX_HEADER_BYTES = 1 << 28
 
 
@@ -172,7 +173,7 @@ def _read_run(
         return
     scratch = memoryview(bytearray(_MAX_GAP_BYTES))
     views, position = [], offsets[0]
-    rows = memoryview(out[start:stop].reshape(-1))
+    rows = out[start:stop].reshape(-1).data
     for i, offset in enumerate(offsets):
         if offset > position:
             views.append(scratch[: offset - position])
@@ -186,9 +187,9 @@ def _read_run(
 def _read_scattered(file: ReadOnlyFile, table: PageTable, page: int, out: NDArray[np.uint8]) -> None:
     """Read one page strip by strip."""
     offsets, lengths = table.strips.get(page, (table.offset[page : page + 1], np.array([out.size])))
-    view, filled = memoryview(out), 0
-    for offset, n_bytes in zip(offsets.tolist(), lengths.tolist(), strict=True):
-        n_bytes = min(n_bytes, out.size - filled)
+    view, filled = out.data, 0
+    for offset, strip_bytes in zip(offsets.tolist(), lengths.tolist(), strict=True):
+        n_bytes = min(strip_bytes, out.size - filled)
         if file.read_into(offset, [view[filled : filled + n_bytes]]) < n_bytes:
             raise _became_shorter(file, page)
         filled += n_bytes

@@ -60,6 +60,16 @@ class PageTable:
         return len(self.timestamp_s)
 
     @property
+    def problem_note(self) -> str:
+        """What stopped the walk, where, and what is kept; empty if it ended well."""
+        if self.problem is None:
+            return ""
+        return (
+            f"{self.path.name}: {self.problem.text}; stopped at byte {self.problem.offset}, "
+            f"the {self.n_pages} whole pages before are kept"
+        )
+
+    @property
     def offset(self) -> NDArray[np.int64]:
         """Byte offset of each page's pixel or photon data, shape (n_pages,)."""
         return self.columns["strip_offset"]
@@ -71,8 +81,8 @@ class PageTable:
 
     @property
     def is_siff(self) -> bool:
-        """True if the first page holds photons, or says how they are stored."""
-        return bool(self.columns["siff_compress"][0] >= 0 or self.columns["bits"][0] == 64)
+        """True if a page holds photons, or says how they are stored; the first may be a plain one."""
+        return bool((self.columns["siff_compress"] >= 0).any() or (self.columns["bits"] == 64).any())
 
     @property
     def page_shape(self) -> tuple[int, int]:
@@ -152,7 +162,9 @@ def _read_file_header(file: ReadOnlyFile) -> tuple[bool, int]:
     if not head:
         raise TruncatedFileError(f"{file.path} is empty (0 bytes); expected a ScanImage TIFF or .siff file")
     if head[:4] == b"II+\0" and len(head) == 16:
-        offset_bytes, _reserved, first_ifd = struct.unpack_from("<HHQ", head, 4)
+        offset_bytes, _reserved, first_ifd = struct.unpack_from(
+            "<HHq", head, 4
+        )  # signed: beyond int64 is beyond any file
         if offset_bytes != 8:
             raise FormatError(f"{file.path}: byte 4 says offsets of {offset_bytes} bytes; expected 8 in a BigTIFF")
         return True, first_ifd
@@ -174,7 +186,7 @@ def _walk(
     rows = np.empty((max_pages or 1024, len(tiff_chain.COLUMNS)), np.int64)
     timestamp_s = np.empty(len(rows))
     block = np.empty(_LARGE_BLOCK, np.uint8)
-    view = memoryview(block)
+    view = block.data
     n_rows, block_offset, block_bytes, wanted = 0, 0, 0, _SMALL_BLOCK if max_pages == 1 else _LARGE_BLOCK
     while True:
         before, started = n_rows, ifd
@@ -239,7 +251,7 @@ def _join_strips(
     problem : Problem or None
         What is wrong with that one.
     """
-    strips = {}
+    strips: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
     for page in map(int, np.flatnonzero(columns["n_strips"] > 1)):
         offsets = _read_strip_array(file, columns, page, "strip_offset", big)
         lengths = _read_strip_array(file, columns, page, "strip_bytes", big)

@@ -118,19 +118,19 @@ def _unsigned(data: NDArray[np.uint8], start: int, size: int) -> int:
     value = np.int64(0)
     for i in range(size):
         value |= np.int64(data[start + i]) << (8 * i)
-    return value if value >= 0 else np.int64(-1)
+    return value if value >= 0 else np.int64(-1)  # type: ignore[return-value]
 
 
 @numba.njit(cache=True, nogil=True)
 def _type_size(tag_type: int) -> int:
     """Return the bytes of one value of a TIFF integer type; 0 for types that hold no integer."""
-    if tag_type == 1 or tag_type == 2 or tag_type == 7:
+    if tag_type in (1, 2, 7):
         return 1
     if tag_type == 3:
         return 2
-    if tag_type == 4 or tag_type == 13:
+    if tag_type in (4, 13):
         return 4
-    if tag_type == 16 or tag_type == 18:
+    if tag_type in (16, 18):
         return 8
     return 0
 

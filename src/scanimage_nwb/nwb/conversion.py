@@ -6,7 +6,8 @@ from typing import Any
 
 from scanimage_nwb.errors import MetadataError
 from scanimage_nwb.nwb.converter import ScanImageConverter
-from scanimage_nwb.nwb.metadata import merge_metadata
+from scanimage_nwb.nwb.start_time import EXPECTED_START_TIME, with_timezone
+from scanimage_nwb.nwb.user_metadata import merge_metadata, warn_of_unused_entries
 
 __all__ = ["convert_recording"]
 
@@ -63,8 +64,7 @@ def convert_recording(
         If files or metadata cannot be used.
     """
     nwbfile_path = Path(nwbfile_path).expanduser().absolute()
-    if nwbfile_path.exists() and not overwrite:
-        raise FileExistsError(f"{nwbfile_path} is there already; choose another name, or allow to overwrite it")
+    _check_output(nwbfile_path, overwrite)
     paths = [Path(path) for path in file_paths]
     converter = ScanImageConverter(
         paths[0] if len(paths) == 1 else None,
@@ -76,15 +76,38 @@ def convert_recording(
         timezone=timezone,
         verbose=verbose,
     )
-    merged = merge_metadata(converter.get_metadata(), metadata or {})
+    found = converter.get_metadata()
+    merged = merge_metadata(found, metadata or {})
+    warn_of_unused_entries(found, merged)
     if "session_start_time" not in merged["NWBFile"]:
-        raise MetadataError(
-            f"{paths[0]} does not say when it was recorded; give NWBFile: session_start_time: "
-            "'2025-04-24T16:43:57+02:00' in the metadata"
-        )
-    nwbfile_path.parent.mkdir(parents=True, exist_ok=True)
+        raise MetadataError(f"{paths[0]} does not say when it was recorded; {EXPECTED_START_TIME}")
+    for section, name in (("NWBFile", "session_start_time"), ("Subject", "date_of_birth")):
+        fields = merged.get(section)
+        if isinstance(fields, dict) and name in fields:
+            fields[name] = with_timezone(fields[name], timezone, where=f"{section}.{name}")
+    _make_folder(nwbfile_path.parent)
     options = {name: {"stub_test": stub_test} for name in converter.data_interface_objects}
     converter.run_conversion(
         nwbfile_path=str(nwbfile_path), metadata=merged, overwrite=overwrite, conversion_options=options
     )
     return nwbfile_path
+
+
+def _check_output(path: Path, overwrite: bool) -> None:
+    """Refuse a place where no NWB file can or may go."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name the file to write in it, such as {path / 'session.nwb'}")
+    if path.suffix.lower() != ".nwb":
+        raise ValueError(f"{path} cannot be the output; expected a name that ends in .nwb, such as {path}.nwb")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} is there already; choose another name, or replace it with --overwrite")
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder of the output."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(
+            f"{folder} cannot be made, or is no folder that the output can go to: {error.strerror}"
+        ) from error

@@ -8,7 +8,7 @@ from neuroconv.utils import DeepDict, get_json_schema_from_method_signature
 from pydantic import FilePath
 
 from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface, WholeFileWriting
-from scanimage_nwb.nwb.metadata import merge_metadata
+from scanimage_nwb.nwb.user_metadata import merge_metadata
 from scanimage_nwb.recording import open_recording
 
 __all__ = ["ScanImageConverter"]
@@ -52,14 +52,17 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
         timezone: str | None = None,
         verbose: bool = False,
     ) -> None:
-        recording = open_recording(file_path, file_paths=file_paths, warn=False)
-        interfaces = {}
-        for channel_name in channel_names or recording.channel_names:
+        recording = open_recording(file_path, file_paths=file_paths)
+        interfaces: dict[str, ScanImageImagingInterface] = {}
+        for channel_name in dict.fromkeys(channel_names or recording.channel_names):
             name = "ScanImageImaging"
             if recording.n_channels > 1:
                 name += f"_{channel_name.replace(' ', '_')}"
-            interfaces[name] = ScanImageImagingInterface(
-                file_path,
+            if name in interfaces:
+                name += f"_{len(interfaces) + 1}"
+            interfaces[name] = ScanImageImagingInterface.from_recording(
+                recording,
+                file_path=file_path,
                 file_paths=file_paths,
                 channel_name=channel_name,
                 plane_index=plane_index,
@@ -69,6 +72,7 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
                 verbose=verbose,
             )
         super().__init__(data_interfaces=interfaces)
+        self.show_progress = verbose
 
     @classmethod
     def get_source_schema(cls) -> dict[str, Any]:
@@ -82,8 +86,10 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
         -------
         DeepDict
         """
-        metadata: dict[str, Any] = {}
-        for interface in self.data_interface_objects.values():
+        first, *others = self.data_interface_objects.values()
+        metadata = first.get_metadata()
+        for interface in others:
+            interface._start_time = first._start_time  # one recording, one start, one warning about its time zone
             metadata = merge_metadata(metadata, interface.get_metadata())
         return DeepDict(metadata)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from jsonschema.exceptions import ValidationError
 from neuroconv.datainterfaces.ophys.baseimagingextractorinterface import BaseImagingExtractorInterface
 from neuroconv.utils import DeepDict
 from numpy.typing import NDArray
@@ -14,16 +15,50 @@ from pynwb import NWBFile
 
 from scanimage_nwb.errors import MetadataError
 from scanimage_nwb.extractors import ScanImageImagingExtractor
-from scanimage_nwb.nwb.metadata import DEVICE_KEY, imaging_metadata, merge_metadata, registry_key, session_start_time
+from scanimage_nwb.nwb.metadata import DEVICE_KEY, imaging_metadata, registry_key
 from scanimage_nwb.nwb.provenance import add_header
 from scanimage_nwb.nwb.series import add_frame_numbers, add_imaging_series
+from scanimage_nwb.nwb.start_time import EXPECTED_START_TIME, session_start_time
+from scanimage_nwb.nwb.user_metadata import EVERY_ENTRY, check_keys, merge_metadata
 from scanimage_nwb.nwb.writing import write_nwbfile
+from scanimage_nwb.recording import Recording
 
 __all__ = ["ScanImageImagingInterface", "WholeFileWriting"]
 
+_CHOICES = ("channel_name", "plane_index", "slice_sample", "interleave_slice_samples")
+"""Parameters that say which part of a recording is meant."""
+
 
 class WholeFileWriting:
-    """Makes `run_conversion` of an interface or a converter write its file whole or not at all."""
+    """Makes `run_conversion` of an interface or a converter write its file whole or not at all.
+
+    Metadata that cannot be used end in a `MetadataError`.
+    """
+
+    show_progress = False
+    """Whether to show a progress bar while a file is written."""
+
+    def validate_metadata(self, metadata: dict[str, Any], append_mode: bool = False) -> None:
+        """Refuse metadata that do not have the form that NWB needs.
+
+        Parameters
+        ----------
+        metadata : dict
+            What goes into the file.
+        append_mode : bool
+            The file is there already, with a start time.
+
+        Raises
+        ------
+        MetadataError
+            Names the field.
+        """
+        try:
+            super().validate_metadata(metadata, append_mode)  # type: ignore[misc]
+        except ValidationError as error:
+            raise MetadataError(_say_what_is_wrong(error)) from error
+        except TypeError as error:  # neuroconv goes through JSON
+            raise MetadataError(f"metadata hold a value that cannot be written: {error}") from error
 
     def _write_nwbfile(
         self,
@@ -43,8 +78,37 @@ class WholeFileWriting:
             self.add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, **options)  # type: ignore[attr-defined]
         # run_conversion has refused before if there is a file that may not be overwritten
         write_nwbfile(
-            nwbfile, nwbfile_path, backend=backend, backend_configuration=backend_configuration, overwrite=True
+            nwbfile,
+            nwbfile_path,
+            backend=backend,
+            backend_configuration=backend_configuration,
+            overwrite=True,
+            progress=self.show_progress,
         )
+
+
+_WAYS_OUT = {
+    "string": "; put it in quotes",
+    "array": "; put it in brackets, such as [a, b]",
+    "object": "; give fields by their names, such as name: Microscope",
+}
+"""What to do about a value of the wrong type, by the right type."""
+
+
+def _say_what_is_wrong(error: ValidationError) -> str:
+    """Put an error of JSON schema into one line: the field, what it is, what was expected, and a way out."""
+    where = "metadata " + ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties" and isinstance(error.schema.get("properties"), dict):
+        try:
+            check_keys(error.instance, tuple(error.schema["properties"]), where)
+        except MetadataError as unknown:
+            return str(unknown)
+    if error.validator == "required" and "session_start_time" in error.message:
+        return f"{where} has no session_start_time, and the files do not say it; {EXPECTED_START_TIME}"
+    message = f"{error.instance!r} has not the right form" if error.validator == "pattern" else error.message
+    expected = f"; expected: {error.schema['description']}" if "description" in error.schema else ""
+    way_out = _WAYS_OUT.get(error.schema.get("type"), "") if error.validator == "type" else ""
+    return f"{where}: {message}{expected}{way_out}"
 
 
 class ScanImageImagingInterface(WholeFileWriting, BaseImagingExtractorInterface):
@@ -75,6 +139,7 @@ class ScanImageImagingInterface(WholeFileWriting, BaseImagingExtractorInterface)
     display_name = "ScanImage Imaging"
     associated_suffixes = (".tif", ".tiff")
     info = "Interface for two-photon imaging data recorded with ScanImage (TIFF)."
+    _recording: Recording | None = None
 
     def __init__(
         self,
@@ -90,6 +155,7 @@ class ScanImageImagingInterface(WholeFileWriting, BaseImagingExtractorInterface)
         verbose: bool = False,
     ) -> None:
         self.timezone = timezone
+        self.show_progress = verbose
         self._start_time: datetime | None = None
         super().__init__(
             verbose=verbose,
@@ -107,6 +173,32 @@ class ScanImageImagingInterface(WholeFileWriting, BaseImagingExtractorInterface)
         self.plane_index = extractor.plane_index
         if metadata_key is None:
             self.metadata_key = registry_key(extractor.recording, extractor.channel_name, extractor.plane_index)
+
+    @classmethod
+    def from_recording(cls, recording: Recording, **parameters: Any) -> "ScanImageImagingInterface":
+        """Make an interface on a recording that is open already.
+
+        Parameters
+        ----------
+        recording : Recording
+            Shared, not copied.
+        **parameters
+            As for the class.
+
+        Returns
+        -------
+        ScanImageImagingInterface
+        """
+        interface = cls.__new__(cls)
+        interface._recording = recording
+        interface.__init__(**parameters)  # type: ignore[misc]
+        return interface
+
+    def _initialize_extractor(self, interface_kwargs: dict[str, Any]) -> ScanImageImagingExtractor:
+        if self._recording is None:
+            return super()._initialize_extractor(interface_kwargs)
+        chosen = {name: interface_kwargs[name] for name in _CHOICES}
+        return self.get_extractor_class().from_recording(self._recording, **chosen)
 
     @classmethod
     def get_extractor_class(cls) -> type[ScanImageImagingExtractor]:
@@ -220,15 +312,13 @@ class ScanImageImagingInterface(WholeFileWriting, BaseImagingExtractorInterface)
         extractor = self.imaging_extractor
         if stub_test:
             extractor = extractor.slice_samples(0, min(stub_samples, extractor.get_num_samples()))
-        progress = {"desc": self.metadata_key, "leave": False}
-        options = {"display_progress": self.verbose, "progress_bar_options": progress, **(iterator_options or {})}
         series = add_imaging_series(
             nwbfile,
             metadata,
             self.metadata_key,
             extractor,
             always_write_timestamps=always_write_timestamps,
-            iterator_options=options,
+            iterator_options=iterator_options,
         )
         add_frame_numbers(nwbfile, series, extractor)
         add_header(nwbfile, extractor.recording)
@@ -245,5 +335,9 @@ class ScanImageImagingInterface(WholeFileWriting, BaseImagingExtractorInterface)
         completed.setdefault("Devices", {}).setdefault(DEVICE_KEY, own["Devices"][DEVICE_KEY])
         for registry, entries in own["Ophys"].items():
             given = completed.setdefault("Ophys", {}).setdefault(registry, {})
-            given.setdefault(self.metadata_key, entries[self.metadata_key])
+            for_all = given.pop(EVERY_ENTRY, {})
+            entry = given.get(self.metadata_key)
+            given[self.metadata_key] = merge_metadata(
+                *((entries[self.metadata_key], for_all) if entry is None else (for_all, entry))
+            )
         return completed

@@ -1,42 +1,24 @@
-"""What a recording says of itself, in neuroconv's dictionary form, and what the user adds to it.
+"""What a recording says of itself, in neuroconv's dictionary form.
 
 Metadata are nested dictionaries: ``NWBFile``, ``Subject``, ``Devices`` and ``Ophys`` with ``ImagingPlanes`` and
 ``MicroscopySeries``, each of which holds one entry a channel and plane. In a user's file the entry ``"*"`` stands
-for every one of them. Nothing is invented: what neither the files nor the user say is left out.
+for every one of them (see `user_metadata`). Nothing is invented: what nobody says is left out.
 """
 
-import difflib
 import re
-import warnings
-import zoneinfo
-from collections.abc import Mapping
-from copy import deepcopy
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scanimage_nwb.errors import FormatError, MetadataError, ScanImageNwbWarning
+from scanimage_nwb.errors import FormatError
 from scanimage_nwb.formats.scanimage_fields import FieldOfView, parse_field_of_view, parse_scanfields
 from scanimage_nwb.recording import Recording
 
-__all__ = [
-    "DEVICE_KEY",
-    "imaging_metadata",
-    "load_metadata_file",
-    "merge_metadata",
-    "name_suffix",
-    "registry_key",
-    "session_start_time",
-]
+__all__ = ["DEVICE_KEY", "imaging_metadata", "name_suffix", "registry_key"]
 
 DEVICE_KEY = "scan_image_microscope"
 """Key of the microscope in ``Devices``: one for all channels and planes."""
-EVERY_ENTRY = "*"
 _METERS_PER_UM = 1e-6
-_TOP_LEVEL_KEYS = ("NWBFile", "Subject", "Devices", "DeviceModels", "Ophys")
-_OPHYS_KEYS = ("ImagingPlanes", "MicroscopySeries")
 
 
 def name_suffix(recording: Recording, channel_name: str, plane_index: int | None) -> str:
@@ -56,9 +38,18 @@ def name_suffix(recording: Recording, channel_name: str, plane_index: int | None
     str
         For example ``"Channel1Plane0"``; empty for the only channel with all its planes.
     """
-    words = re.split(r"[^0-9A-Za-z]+", channel_name) if recording.n_channels > 1 else []
-    channel = "".join(word[:1].upper() + word[1:] for word in words)
+    channel = _channel_word(recording, channel_name) if recording.n_channels > 1 else ""
     return channel + ("" if plane_index is None else f"Plane{plane_index}")
+
+
+def _channel_word(recording: Recording, channel_name: str) -> str:
+    """Return a channel's name in letters and digits; its rank, from 1, where those do not tell the channels apart."""
+    names = list(recording.channel_names)
+    words = ["".join(word[:1].upper() + word[1:] for word in re.split(r"[^0-9A-Za-z]+", name)) for name in names]
+    rank = names.index(channel_name)
+    if "" in words or len({word.lower() for word in words}) < len(words):
+        return f"Channel{rank + 1}"
+    return words[rank]
 
 
 def registry_key(recording: Recording, channel_name: str, plane_index: int | None) -> str:
@@ -76,54 +67,12 @@ def registry_key(recording: Recording, channel_name: str, plane_index: int | Non
     """
     parts = ["scan_image_imaging"]
     if recording.n_channels > 1:
-        parts.append(re.sub(r"[^0-9a-z]+", "_", channel_name.lower()).strip("_"))
+        readable = re.sub(r"[^0-9a-z]+", "_", channel_name.lower()).strip("_")
+        word = _channel_word(recording, channel_name).lower()
+        parts.append(readable if readable.replace("_", "") == word else word)
     if plane_index is not None:
         parts.append(f"plane_{plane_index}")
     return "_".join(parts)
-
-
-def session_start_time(recording: Recording, timezone: str | None) -> datetime | None:
-    """Return when the recording's clock started.
-
-    Parameters
-    ----------
-    recording : Recording
-        Its epoch is the local time of the computer that recorded.
-    timezone : str or None
-        That computer's time zone, such as ``"Europe/Berlin"``. None means this computer's, and says so once.
-
-    Returns
-    -------
-    datetime or None
-        With time zone; None if the files do not say.
-
-    Raises
-    ------
-    MetadataError
-        If there is no such time zone.
-    """
-    if recording.epoch is None:
-        return None
-    if timezone is not None:
-        return recording.epoch.replace(tzinfo=_find_zone(timezone))
-    start = recording.epoch.astimezone()
-    warnings.warn(
-        f"{recording.paths[0].name} says when it was recorded, but not in which time zone: this computer's "
-        f"({start.tzname()}) is assumed. Give the right one with timezone, such as 'Europe/Berlin'",
-        ScanImageNwbWarning,
-        stacklevel=3,
-    )
-    return start
-
-
-def _find_zone(timezone: str) -> zoneinfo.ZoneInfo:
-    """Return a time zone by its name."""
-    try:
-        return zoneinfo.ZoneInfo(timezone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-        near = difflib.get_close_matches(timezone, zoneinfo.available_timezones(), n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ", such as 'Europe/Berlin' or 'UTC'"
-        raise MetadataError(f"timezone {timezone!r} is not known; expected a name of the IANA list{hint}") from error
 
 
 def imaging_metadata(
@@ -152,7 +101,7 @@ def imaging_metadata(
     channel_name = recording.channel_names[channel_index]
     suffix = name_suffix(recording, channel_name, plane_index)
     space = _space(recording, plane_index)
-    series = {
+    series: dict[str, Any] = {
         "name": f"TwoPhotonSeries{suffix}",
         "description": _series_description(recording, channel_name, plane_index),
         "unit": "n.a.",
@@ -215,7 +164,9 @@ def _plane_description(recording: Recording, plane_index: int | None) -> str:
     except FormatError as error:
         return f"{text} The scanfields cannot be placed on the page: {error}"
     if len(fields) > 1:
-        rows = ", ".join(f"{field.name or i} in rows {field.rows[0]} to {field.rows[1] - 1}" for i, field in enumerate(fields))
+        rows = ", ".join(
+            f"{field.name or i} in rows {field.rows[0]} to {field.rows[1] - 1}" for i, field in enumerate(fields)
+        )
         text += f" Each page stacks {len(fields)} scanfields: {rows}."
     return text
 
@@ -275,83 +226,5 @@ def _pmt_gain(recording: Recording, channel_index: int) -> float | None:
     if channel_index >= len(numbers) or numbers[channel_index] > len(gains):
         return None
     gain = gains[numbers[channel_index] - 1]
-    return float(gain) if isinstance(gain, int | float) and not isinstance(gain, bool) else None
-
-
-def load_metadata_file(path: Path) -> dict[str, Any]:
-    """Read metadata from a YAML (or JSON) file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is not there.
-    MetadataError
-        If it is no YAML, or has other keys at the top than metadata have.
-    """
-    import yaml
-
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise MetadataError(f"{path} is no YAML: {error}") from error
-    if found is None:
-        return {}
-    if not isinstance(found, dict):
-        raise MetadataError(f"{path} holds {type(found).__name__}; expected keys such as {', '.join(_TOP_LEVEL_KEYS)}")
-    _check_keys(found, _TOP_LEVEL_KEYS, str(path))
-    ophys = found.get("Ophys")
-    if isinstance(ophys, dict):
-        _check_keys(ophys, _OPHYS_KEYS, f"{path}, Ophys")
-    return found
-
-
-def _check_keys(found: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
-    """Refuse keys that nobody would read."""
-    for key in found:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise MetadataError(f"{where}: {key!r} is no key of the metadata; {hint}")
-
-
-def merge_metadata(metadata: Mapping[str, Any], updates: Mapping[str, Any]) -> dict[str, Any]:
-    """Return metadata with the user's on top.
-
-    Parameters
-    ----------
-    metadata : mapping
-        What the files say.
-    updates : mapping
-        What the user says; wins. The entry ``"*"`` of a registry goes into every entry of it.
-
-    Returns
-    -------
-    dict
-        New; lists are replaced, not joined.
-
-    Examples
-    --------
-    >>> merge_metadata({"Ophys": {"ImagingPlanes": {"a": {"name": "P"}}}},
-    ...                {"Ophys": {"ImagingPlanes": {"*": {"location": "V1"}}}})
-    {'Ophys': {'ImagingPlanes': {'a': {'name': 'P', 'location': 'V1'}}}}
-    """
-    merged = deepcopy(dict(metadata))
-    if EVERY_ENTRY in updates:
-        for key, entry in merged.items():
-            if isinstance(entry, Mapping):
-                merged[key] = merge_metadata(entry, updates[EVERY_ENTRY])
-    for key, value in updates.items():
-        if key == EVERY_ENTRY:
-            continue
-        old = merged.get(key)
-        merged[key] = merge_metadata(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return merged
+    is_number = isinstance(gain, int | float) and not isinstance(gain, bool) and np.isfinite(gain)
+    return float(gain) if is_number else None

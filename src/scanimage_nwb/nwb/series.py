@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from hdmf.utils import get_docval
 from neuroconv.tools.nwb_helpers import get_module
 from neuroconv.tools.roiextractors.imagingextractordatachunkiterator import ImagingExtractorDataChunkIterator
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from pynwb.ophys import ImagingPlane, OpticalChannel, TwoPhotonSeries
 
 from scanimage_nwb.errors import MetadataError
 from scanimage_nwb.extractors import ScanImageImagingExtractor
+from scanimage_nwb.nwb.user_metadata import check_keys
 from scanimage_nwb.time_axis import regular_rate
 
 __all__ = ["add_frame_numbers", "add_imaging_series", "default_chunk_shape"]
@@ -216,7 +218,8 @@ def _add_device(nwbfile: NWBFile, metadata: Mapping[str, Any], key: str | None) 
 
 def _build(kind: type, where: str, **fields: Any) -> Any:
     """Make an NWB object; say which metadata are wrong if it cannot be made."""
+    check_keys(fields, tuple(argument["name"] for argument in get_docval(vars(kind)["__init__"])), f"metadata {where}")
     try:
         return kind(**fields)
     except (TypeError, ValueError) as error:
-        raise MetadataError(f"metadata {where} does not make a {kind.__name__}: {error}") from error
+        raise MetadataError(f"metadata {where} cannot be written as {kind.__name__}: {error}") from error

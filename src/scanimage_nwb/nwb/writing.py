@@ -1,15 +1,37 @@
-"""Write an NWB file whole or not at all."""
+"""Write an NWB file fast, and whole or not at all."""
 
+import math
 import os
+import platform
+import re
 import shutil
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from neuroconv.tools.nwb_helpers import configure_and_write_nwbfile
-from pynwb import NWBFile
+import h5py
+import numpy as np
+import psutil
+from hdmf.backends.hdf5 import H5DataIO
+from hdmf.data_utils import GenericDataChunkIterator
+from neuroconv.tools.nwb_helpers import (
+    configure_and_write_nwbfile,
+    configure_backend,
+    get_default_backend_configuration,
+)
+from pynwb import NWBHDF5IO, NWBFile
+from tqdm import tqdm
+
+from scanimage_nwb.nwb.chunk_pipeline import Progress, fill_dataset, filters_of
 
 __all__ = ["write_nwbfile"]
+
+_FAST_BYTES = 1_000_000
+"""Smaller datasets are left to hdmf: a thread is not worth its while."""
+_CLOUD_PAGE_BYTES = 4 << 20
+_KNOWN_COMPRESSION = ("gzip", None, False)
+_HOST = re.sub(r"[^0-9A-Za-z]+", "-", platform.node()) or "host"
 
 
 def write_nwbfile(
@@ -18,50 +40,173 @@ def write_nwbfile(
     *,
     backend: Literal["hdf5", "zarr"] | None = None,
     backend_configuration: Any = None,
+    workers: int | None = None,
     overwrite: bool = False,
+    progress: bool = False,
+    cloud: bool = False,
 ) -> None:
     """Write an NWB file under its name only once it is whole.
 
     The file is written beside its place, flushed to the disk and then renamed. If anything fails, nothing appears
-    under its name, and an older file stays as it was.
+    under its name, and an older file stays as it was. Large datasets go through threads that shuffle and deflate.
 
     Parameters
     ----------
     nwbfile : NWBFile
-        The file in memory.
+        The file in memory; its datasets may be hdmf chunk iterators of any kind.
     path : path-like
         Where it goes.
     backend : {"hdf5", "zarr"}, optional
         What to write; by default what `backend_configuration` is for, else HDF5.
     backend_configuration : optional
-        neuroconv's settings of chunks and compression; by default its own defaults with our chunk shapes.
+        neuroconv's settings of chunks and compression. By default its own with shuffle and gzip, which every HDF5
+        client reads.
+    workers : int, optional
+        Threads that compress; by default one for each processor.
     overwrite : bool
         Replace a file that is there.
+    progress : bool
+        Show a progress bar, with speed and time left.
+    cloud : bool
+        Aggregate the file in pages of 4 MiB, for readers that open it over the network with a page buffer and
+        without a cache of blocks. A file of 1,000 frames of 512 x 512 then opens with 5 reads in place of 222, but is
+        8% larger, and readers must ask for the buffer. Without it the file's metadata lie together at its start, so
+        that a reader with a block cache (fsspec, remfile) needs one request of 1 MiB to open it and 3 for a frame;
+        hence it is never chosen unasked.
 
     Raises
     ------
     FileExistsError
-        If there is a file and `overwrite` is False.
+        If there is a file and `overwrite` is False, or a folder that is no Zarr store.
     FileNotFoundError
-        If the folder is not there.
+        If the folder to write into is not there.
     """
     path = Path(path).expanduser().absolute()
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} is there already; choose another name, or allow to overwrite it")
+    if path.is_dir() and not _is_zarr(path):
+        raise FileExistsError(f"{path} is a folder, and no NWB file in Zarr form: it is not replaced. Name a file")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent} is no folder; make it before {path.name} is written into it")
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    if backend is None:
+        backend = backend_configuration.backend if backend_configuration is not None else "hdf5"
+    _remove_leftovers(path)
+    partial = _partial_path(path)
     try:
-        configure_and_write_nwbfile(
-            nwbfile,
-            str(partial),
-            backend=backend or (None if backend_configuration else "hdf5"),
-            backend_configuration=backend_configuration,
-        )
+        if backend == "hdf5" and nwbfile.read_io is None:
+            _write_hdf5(nwbfile, partial, backend_configuration, workers or os.cpu_count() or 1, progress, cloud)
+        else:
+            configure_and_write_nwbfile(nwbfile, str(partial), backend, backend_configuration)
         _flush(partial)
         _replace(partial, path)
     finally:
         _remove(partial)
+
+
+@dataclass(slots=True)
+class _FastDataset:
+    """A dataset that threads fill once hdmf has declared it."""
+
+    container: Any
+    field: str
+    original: H5DataIO
+    declared: H5DataIO
+
+    @property
+    def iterator(self) -> GenericDataChunkIterator:
+        """Where the data come from."""
+        return self.original.data
+
+    @property
+    def n_bytes(self) -> int:
+        """Size before compression."""
+        return math.prod(self.iterator.maxshape) * np.dtype(self.iterator.dtype).itemsize
+
+
+def _write_hdf5(nwbfile: NWBFile, path: Path, configuration: Any, workers: int, progress: bool, cloud: bool) -> None:
+    """Let hdmf write everything but the large datasets, and fill those."""
+    if configuration is None:
+        configuration = _default_configuration(nwbfile)
+    configure_backend(nwbfile, configuration)
+    large = _declare_large_datasets(nwbfile)
+    total = sum(item.n_bytes for item in large)
+    try:
+        with _create_hdf5(path, cloud) as file, NWBHDF5IO(file=file, mode="w") as io:
+            io.write(nwbfile)
+            with tqdm(total=total, unit="B", unit_scale=True, disable=not progress, desc=path.suffix[1:]) as bar:
+                for item in large:
+                    _fill(item, workers, bar)
+    finally:
+        for item in large:
+            item.container.fields[item.field] = item.original
+
+
+def _create_hdf5(path: Path, paged: bool) -> h5py.File:
+    """Create the HDF5 file; with pages, its metadata lie together."""
+    pages = {"fs_strategy": "page", "fs_page_size": _CLOUD_PAGE_BYTES} if paged else {}
+    return h5py.File(path, "w", **pages)
+
+
+def _default_configuration(nwbfile: NWBFile) -> Any:
+    """Return neuroconv's settings, with shuffle before gzip for numbers of more than one byte."""
+    configuration = get_default_backend_configuration(nwbfile, backend="hdf5")
+    for dataset in configuration.dataset_configurations.values():
+        numbers = np.dtype(dataset.dtype).kind in "iuf" and np.dtype(dataset.dtype).itemsize > 1
+        if dataset.compressors == ["gzip"] and numbers:
+            dataset.compressors = ["shuffle", "gzip"]
+    return configuration
+
+
+def _declare_large_datasets(nwbfile: NWBFile) -> list[_FastDataset]:
+    """Put an empty dataset of the same shape, type and filters in the place of every large chunk iterator."""
+    large = []
+    for container in nwbfile.objects.values():
+        for field, value in list(container.fields.items()):
+            if isinstance(value, H5DataIO) and _is_large(value):
+                declared = H5DataIO(shape=value.data.maxshape, dtype=value.data.dtype, **_settings(value))
+                large.append(_FastDataset(container, field, value, declared))
+                container.fields[field] = declared
+    return large
+
+
+def _is_large(value: H5DataIO) -> bool:
+    """Tell whether a dataset comes from an iterator that can be asked for any part of it, and is worth threads."""
+    iterator = value.data
+    if not isinstance(iterator, GenericDataChunkIterator) or None in iterator.maxshape:
+        return False
+    dtype = np.dtype(iterator.dtype)
+    settings = value.io_settings
+    return (
+        dtype.kind in "iuf"
+        and math.prod(iterator.maxshape) * dtype.itemsize >= _FAST_BYTES
+        and isinstance(settings.get("chunks"), tuple)
+        and settings.get("compression") in _KNOWN_COMPRESSION
+        and not settings.get("fletcher32")
+    )
+
+
+def _settings(value: H5DataIO) -> dict[str, Any]:
+    """Return the filters and chunks of a dataset."""
+    names = ("chunks", "compression", "compression_opts", "shuffle", "fillvalue")
+    return {name: value.io_settings[name] for name in names if value.io_settings.get(name) is not None}
+
+
+def _fill(item: _FastDataset, workers: int, bar: Any) -> None:
+    """Fill one declared dataset."""
+    dataset: h5py.Dataset = item.declared.dataset
+    iterator = item.iterator
+    if filters_of(dataset) is None:
+        for chunk in iterator:
+            dataset[chunk.selection] = chunk.data
+        return
+    source = getattr(iterator, "imaging_extractor", iterator)
+    fill_dataset(
+        dataset,
+        iterator._get_data,
+        workers=workers,
+        thread_safe=getattr(source, "reads_on_any_thread", False),
+        progress=Progress(on_block=bar.update),
+    )
 
 
 def _flush(path: Path) -> None:
@@ -72,16 +217,33 @@ def _flush(path: Path) -> None:
 
 
 def _replace(partial: Path, path: Path) -> None:
-    """Give the whole file its name; a folder (Zarr) that is in the way is set aside first."""
-    if partial.is_dir() and path.exists():
-        aside = path.with_name(f".{path.name}.{os.getpid()}.old")
-        path.rename(aside)
-        partial.rename(path)
-        _remove(aside)
-    else:
-        if path.is_dir():
-            shutil.rmtree(path)
+    """Give the whole file its name; a Zarr folder that is in the way is set aside first."""
+    if not path.is_dir():
         partial.replace(path)
+        return
+    aside = path.with_name(f".{path.name}.{os.getpid()}.old")
+    path.rename(aside)
+    partial.rename(path)
+    _remove(aside)
+
+
+def _is_zarr(path: Path) -> bool:
+    """Tell whether a folder is a Zarr store."""
+    return any((path / name).is_file() for name in (".zgroup", ".zmetadata", "zarr.json"))
+
+
+def _partial_path(path: Path) -> Path:
+    """Return where this process writes the file that will be `path`."""
+    return path.with_name(f".{path.stem}.{_HOST}-{os.getpid()}.partial{path.suffix}")
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what runs that were killed left beside `path`; a run that is alive, or on another host, keeps its file."""
+    pattern = re.compile(rf"\.{re.escape(path.stem)}\.{re.escape(_HOST)}-(\d+)\.partial{re.escape(path.suffix)}")
+    for leftover in path.parent.iterdir():
+        match = pattern.fullmatch(leftover.name)
+        if match and (int(match[1]) == os.getpid() or not psutil.pid_exists(int(match[1]))):
+            _remove(leftover)
 
 
 def _remove(path: Path) -> None:

@@ -57,7 +57,7 @@ def write_bigtiff(
     # One to four zero bytes, as in real files, so that the first directory lies on a multiple of four.
     position = end + 4 - end % 4
     spans = {305: (text_start, len(header)), 315: (text_start + len(header), len(roi))}
-    with open(path, "wb", buffering=1 << 20) as file:
+    with path.open("wb", buffering=1 << 20) as file:
         file.write(struct.pack("<2s3HQ", b"II", 43, 8, 0, position) + prefix + header + roi)
         file.write(bytes(position - end))
         directory = bytearray()

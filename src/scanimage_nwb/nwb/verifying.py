@@ -1,0 +1,159 @@
+"""Compare every sample of an NWB file with the recording that it came from, bit for bit."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from pynwb import NWBHDF5IO, NWBFile
+from pynwb.ophys import TwoPhotonSeries
+
+from scanimage_nwb.errors import MetadataError
+from scanimage_nwb.recording import Recording, open_recording
+
+__all__ = ["Difference", "SeriesCheck", "verify_nwbfile"]
+
+_BLOCK_BYTES = 32_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first place where file and source differ."""
+
+    series: str
+    """Name of the series."""
+    sample: int
+    """Sample that differs."""
+    text: str
+    """What was found, and what the source has."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesCheck:
+    """What comparing one series gave."""
+
+    series: str
+    """Name of the series."""
+    n_samples: int
+    """Samples in the file."""
+    n_source_samples: int
+    """Samples that the source has for this channel and plane; more than `n_samples` for a stub."""
+    n_bytes: int
+    """Bytes compared."""
+    difference: Difference | None
+    """The first difference, None if all is equal."""
+
+
+def verify_nwbfile(path: str | Path, source_paths: Sequence[str | Path]) -> list[SeriesCheck]:
+    """Compare the imaging series of an NWB file with the recording they were made from.
+
+    Every pixel of every sample is compared, and the original frame indices with what the source gives.
+
+    Parameters
+    ----------
+    path : path-like
+        The NWB file (HDF5).
+    source_paths : sequence of path-like
+        One file of the recording, or exactly its files in the order of time.
+
+    Returns
+    -------
+    list of SeriesCheck
+        One for each series that came from ScanImage.
+
+    Raises
+    ------
+    MetadataError
+        If the file holds no series with original frame indices.
+    FileNotFoundError, FormatError
+        If the source cannot be read.
+    """
+    sources = [Path(source) for source in source_paths]
+    recording = (
+        open_recording(sources[0], warn=False) if len(sources) == 1 else open_recording(file_paths=sources, warn=False)
+    )
+    with NWBHDF5IO(str(path), mode="r", load_namespaces=True) as io:
+        nwbfile = io.read()
+        checks = [_check_series(series, pages, recording) for series, pages in _series_with_pages(nwbfile)]
+    recording.close()
+    if not checks:
+        raise MetadataError(
+            f"{path} holds no TwoPhotonSeries with original frame indices; expected a file that this package wrote"
+        )
+    return checks
+
+
+def _series_with_pages(nwbfile: NWBFile) -> Iterator[tuple[TwoPhotonSeries, NDArray[np.int64]]]:
+    """Yield every imaging series with the original frame index of its samples."""
+    ophys = nwbfile.processing.get("ophys")
+    for series in nwbfile.acquisition.values():
+        name = f"{series.name}OriginalFrameIndices"
+        if isinstance(series, TwoPhotonSeries) and ophys is not None and name in ophys.data_interfaces:
+            yield series, ophys[name].data[:]
+
+
+def _check_series(series: TwoPhotonSeries, last_pages: NDArray[np.int64], recording: Recording) -> SeriesCheck:
+    """Compare one series, block by block; the next block of the source is read meanwhile."""
+    data: h5py.Dataset = series.data
+    expected = _expected_pages(series, last_pages, recording)
+    if expected is None:
+        text = f"its original frame indices are not those of {recording.paths[0].name}"
+        difference = Difference(series.name, 0, text)
+        return SeriesCheck(series.name, data.shape[0], len(recording.index.sample_pages), 0, difference)
+    n_samples, n_bytes = data.shape[0], 0
+    step = max(1, _BLOCK_BYTES // (int(np.prod(data.shape[1:])) * data.dtype.itemsize))
+    with ThreadPoolExecutor(1) as pool:
+        source = pool.submit(recording.read_pages, expected[:step])
+        for start in range(0, n_samples, step):
+            found, pages = data[start : start + step], source.result()
+            source = pool.submit(recording.read_pages, expected[start + step : min(start + 2 * step, n_samples)])
+            n_bytes += found.nbytes
+            first = _first_difference(series.name, start, found, pages[: len(found)])
+            if first is not None:
+                return SeriesCheck(series.name, n_samples, len(expected), n_bytes, first)
+    return SeriesCheck(series.name, n_samples, len(expected), n_bytes, None)
+
+
+def _expected_pages(
+    series: TwoPhotonSeries, last_pages: NDArray[np.int64], recording: Recording
+) -> NDArray[np.int64] | None:
+    """Return the pages that the source has for a series, shape (samples, planes); None if it has no such series.
+
+    The first original frame index tells channel, plane and slice sample; from there on the source counts alone.
+    """
+    index = recording.index
+    if not last_pages.size or not 0 <= last_pages[0] < recording.n_pages:
+        return None
+    channel, plane, slice_sample = (
+        int(facts[last_pages[0]]) for facts in (index.channel, index.plane, index.slice_sample)
+    )
+    if min(channel, plane, slice_sample) < 0:
+        return None
+    pages = index.sample_pages[..., channel]
+    if series.data.ndim == 3:
+        pages = pages[..., plane : plane + 1]
+    for option in (pages.reshape(-1, pages.shape[-1]), pages[:, slice_sample]):
+        if len(option) >= len(last_pages) == series.data.shape[0] and np.array_equal(
+            option[: len(last_pages), -1], last_pages
+        ):
+            return option
+    return None
+
+
+def _first_difference(name: str, start: int, found: NDArray, pages: NDArray) -> Difference | None:
+    """Compare a block in NWB order (time, width, height[, planes]) with pages (time, planes, rows, columns)."""
+    found = found.transpose(0, 3, 2, 1) if found.ndim == 4 else found.transpose(0, 2, 1)[:, None]
+    if found.shape != pages.shape or found.dtype != pages.dtype:
+        text = f"pages of {found.shape[1:]} {found.dtype}; the source has {pages.shape[1:]} {pages.dtype}"
+        return Difference(name, start, text)
+    if np.array_equal(found, pages):
+        return None
+    sample, plane, row, column = (int(i) for i in np.argwhere(found != pages)[0])
+    text = (
+        f"plane {plane}, row {row}, column {column} is {found[sample, plane, row, column]}; "
+        f"the source has {pages[sample, plane, row, column]}"
+    )
+    return Difference(name, start + sample, text)

@@ -1,0 +1,10 @@
+"""A recording: files, header, frame index and times as one.
+
+Extractors, interfaces and commands all speak to files through `Recording`; nothing above it opens one. Whatever
+is wrong with the files is found here, mended where the pages allow it, and said in one warning.
+"""
+
+from scanimage_nwb.recording.opening import open_recording
+from scanimage_nwb.recording.recording import Recording
+
+__all__ = ["Recording", "open_recording"]

@@ -1,0 +1,120 @@
+"""The conversion script that people copy: its function, its demo, and its command line."""
+
+import importlib.util
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pynwb
+import pytest
+
+from scanimage_nwb.errors import MetadataError, ScanImageNwbWarning
+from scanimage_nwb.testing import write_scanimage_recording
+
+SCRIPT = Path(__file__).resolve().parents[1] / "conversion_scripts" / "convert_session.py"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("convert_session", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the script in a folder."""
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the series in a file."""
+    with pynwb.NWBHDF5IO(path, "r") as io:
+        return {name: series.data.shape for name, series in io.read().acquisition.items()}
+
+
+def test_signature(script: ModuleType) -> None:
+    parameters = inspect.signature(script.session_to_nwb).parameters
+    assert list(parameters)[:4] == ["data_dir_path", "output_dir_path", "stub_test", "verbose"]
+    assert [parameters[name].default for name in ("stub_test", "verbose")] == [False, False]
+    assert all(parameter.default is not inspect.Parameter.empty for parameter in list(parameters.values())[2:])
+
+
+def test_demo_twice_in_a_row(tmp_path: Path) -> None:
+    for _ in range(2):
+        result = run(folder=tmp_path)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert "made a demo session (two channels, three planes) in scanimage-nwb-demo/session" in result.stdout
+        assert "converted it to " in result.stdout
+    out = tmp_path / "scanimage-nwb-demo" / "nwb" / "demo_00001.nwb"
+    assert shapes(out) == {f"TwoPhotonSeriesChannel{i}": (40, 128, 96, 3) for i in (1, 2)}
+    assert [path.name for path in tmp_path.iterdir()] == ["scanimage-nwb-demo"]
+    assert [path.name for path in out.parent.iterdir()] == ["demo_00001.nwb"]
+
+
+def test_real_session(data_dir: Path, tmp_path: Path) -> None:
+    result = run(
+        data_dir / "scanimage", tmp_path / "out", "--stub-test", "--timezone", "America/New_York", folder=tmp_path
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.count("wrote ") == 2
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "scanimage_20220923_noroi.nwb",
+        "vol_one_ch_multi_files_00001.nwb",
+    ]
+    assert shapes(tmp_path / "out" / "vol_one_ch_multi_files_00001.nwb") == {"TwoPhotonSeries": (100, 20, 20, 9)}
+
+
+def test_metadata_in_the_folder(script: ModuleType, tmp_path: Path) -> None:
+    session, other = tmp_path / "session", tmp_path / "other.yaml"
+    write_scanimage_recording(session, n_volumes=3)
+    (session / "metadata.yaml").write_text("NWBFile: {lab: From the folder}\n")
+    other.write_text("NWBFile: {lab: Given}\n")
+    for options, lab in (({}, "From the folder"), ({"metadata_path": other}, "Given")):
+        (path,) = script.session_to_nwb(str(session), tmp_path / "out", timezone="UTC", **options)
+        with pynwb.NWBHDF5IO(path, "r") as io:
+            assert io.read().lab == lab
+    (session / "metadata.yaml").write_text("Subjects: {}\n")
+    with pytest.raises(MetadataError, match="did you mean Subject"):
+        script.session_to_nwb(session, tmp_path / "out", timezone="UTC")
+
+
+def test_stub_and_overwrite(script: ModuleType, tmp_path: Path) -> None:
+    write_scanimage_recording(tmp_path / "session", n_volumes=130, shape=(4, 4))
+    (path,) = script.session_to_nwb(tmp_path / "session", tmp_path / "out", stub_test=True, timezone="UTC")
+    assert shapes(path) == {"TwoPhotonSeries": (100, 4, 4)}
+    with pytest.raises(FileExistsError, match="is there already"):
+        script.session_to_nwb(tmp_path / "session", tmp_path / "out", timezone="UTC", overwrite=False)
+    (path,) = script.session_to_nwb(tmp_path / "session", tmp_path / "out", timezone="UTC")
+    assert shapes(path) == {"TwoPhotonSeries": (130, 4, 4)}
+
+
+def test_file_left_out_is_named(script: ModuleType, tmp_path: Path) -> None:
+    write_scanimage_recording(tmp_path / "session", n_volumes=3)
+    (tmp_path / "session" / "broken.tif").write_text("hello")
+    with pytest.warns(ScanImageNwbWarning, match=r"broken\.tif is left out: .*is no TIFF"):
+        (path,) = script.session_to_nwb(tmp_path / "session", tmp_path / "out", timezone="UTC")
+    assert path.name == "session_00001.nwb"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["nowhere", "out"], 1, "nowhere is no folder; expected one that holds ScanImage TIFF files"),
+        (["empty", "out"], 1, "holds no ScanImage recording"),
+        (["empty"], 2, "name both DATA_DIR and OUTPUT_DIR, or neither for the demo"),
+    ],
+)
+def test_errors_are_one_line(tmp_path: Path, arguments: list[str], status: int, words: str) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run(*arguments, folder=tmp_path)
+    assert result.returncode == status
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert status == 2 or len(result.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
