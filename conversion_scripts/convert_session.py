@@ -67,7 +67,7 @@ def session_to_nwb(
             timezone=timezone,
             stub_test=stub_test,
             overwrite=overwrite,
-            verbose=verbose,
+            progress=verbose,
         )
         for files in recordings
     ]

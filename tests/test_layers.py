@@ -10,7 +10,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src"
 RANKS = [
     {"cli", "report", "batch", "__main__"},
     {"nwb"},
-    {"extractors", "metadata_utils", "inspection", "session_folder"},
+    {"extractors", "metadata_utils", "inspection", "session_folder", "siff_reader"},
     {"recording", "registration", "flim", "roi_traces"},
     {"formats", "frame_index", "time_axis"},
     {"kernels"},

@@ -4,18 +4,24 @@ Errors that a user can mend end in one line and exit status 1; with `--debug` in
 """
 
 import json
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from scanimage_nwb import __version__
-from scanimage_nwb.errors import ScanImageNwbError, ScanImageNwbWarning
+from scanimage_nwb.errors import ScanImageNwbError, ScanImageNwbWarning, VerificationError
+
+if TYPE_CHECKING:
+    from scanimage_nwb.nwb.progress import WriteProgress
 
 __all__ = ["main", "run_plainly"]
 
@@ -59,6 +65,7 @@ def run_plainly(*, debug: bool = False) -> Iterator[None]:
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", category=ScanImageNwbWarning)
         warnings.showwarning = show
+        _stop_on_termination()
         try:
             yield
         except BrokenPipeError:  # whoever read our output has seen enough; click ends quietly
@@ -71,6 +78,12 @@ def run_plainly(*, debug: bool = False) -> Iterator[None]:
         except KeyboardInterrupt:
             click.echo("stopped; nothing was written under the output's name", err=True)
             sys.exit(130)
+
+
+def _stop_on_termination() -> None:
+    """Let SIGTERM end the program as Ctrl-C does, so that what is half written is removed."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def _one_line(error: BaseException) -> str:
@@ -96,6 +109,10 @@ def _one_line(error: BaseException) -> str:
 )
 @click.option("--stub-test", is_flag=True, help="Write the first 100 samples only, for a try.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
+@click.option("--verify", "verify_after", is_flag=True, help="Compare the output with its source, bit for bit.")
+@click.option("--workers", type=click.IntRange(min=1), help="Threads that compress. Default: one for each processor.")
+@click.option("--cloud", is_flag=True, help="Aggregate the file in pages, for network readers without a cache.")
+@click.option("--json", "as_json", is_flag=True, help="Print progress and result as lines of JSON.")
 @_command
 def convert(
     paths: tuple[Path, ...],
@@ -107,6 +124,10 @@ def convert(
     slice_sample: int | None,
     stub_test: bool,
     overwrite: bool,
+    verify_after: bool,
+    workers: int | None,
+    cloud: bool,
+    as_json: bool,
 ) -> None:
     """Convert a recording to NWB.
 
@@ -115,8 +136,9 @@ def convert(
     """
     from scanimage_nwb.nwb import convert_recording, load_metadata_file
 
+    sources = _recording_in(paths)
     written = convert_recording(
-        _recording_in(paths),
+        sources,
         output,
         metadata=load_metadata_file(metadata) if metadata else None,
         timezone=timezone,
@@ -125,9 +147,77 @@ def convert(
         slice_sample=slice_sample,
         stub_test=stub_test,
         overwrite=overwrite,
-        verbose=sys.stderr.isatty(),
+        progress=_JsonProgress() if as_json else True,
+        workers=workers,
+        cloud=cloud,
     )
-    click.echo(f"wrote {written} ({written.stat().st_size / 1e6:.1f} MB)")
+    size = written.stat().st_size
+    if as_json:
+        click.echo(json.dumps({"event": "written", "path": str(written), "file_bytes": size}))
+    else:
+        click.echo(f"wrote {written} ({size / 1e6:.1f} MB)")
+    if verify_after:
+        _verify(written, sources, as_json)
+
+
+class _JsonProgress:
+    """Prints how far it has come as lines of JSON, once a second and at the end."""
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+
+    def __call__(self, state: "WriteProgress") -> None:
+        if state.elapsed_s < self._next_s and state.done_bytes < state.total_bytes:
+            return
+        self._next_s = state.elapsed_s + 1
+        line = {
+            "event": "progress",
+            "done_bytes": state.done_bytes,
+            "total_bytes": state.total_bytes,
+            "mb_per_s": round(state.mb_per_s, 3),
+            "compression_ratio": round(state.compression_ratio, 3),
+            "seconds_left": round(state.seconds_left, 1),
+        }
+        click.echo(json.dumps(line))
+
+
+@main.command()
+@click.argument("nwbfile_path", metavar="OUT.nwb", type=click.Path(path_type=Path))
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="File of the recording it was made from; repeat to name exactly its files.",
+)
+@click.argument("more_sources", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_command
+def verify(nwbfile_path: Path, sources: tuple[Path, ...], more_sources: tuple[Path, ...], as_json: bool) -> None:
+    """Compare every sample of OUT.nwb with the recording it was made from, bit for bit.
+
+    Exit status 1, and the first difference, if they are not equal. Further paths behind the first belong to --source.
+    """
+    _verify(nwbfile_path, _recording_in((*sources, *more_sources)), as_json)
+
+
+def _verify(nwbfile_path: Path, sources: tuple[Path, ...], as_json: bool) -> None:
+    """Compare, say what was found, and end with status 1 if there is a difference."""
+    from scanimage_nwb.nwb import verify_nwbfile
+
+    checks = verify_nwbfile(nwbfile_path, sources)
+    for check in checks:
+        if as_json:
+            click.echo(json.dumps({"event": "verified", **asdict(check)}))
+        elif check.difference is None:
+            of_source = "" if check.n_samples == check.n_source_samples else f" (of {check.n_source_samples})"
+            text = f"{check.n_samples}{of_source} samples, {check.n_bytes / 1e6:.1f} MB"
+            click.echo(f"{check.series}: {text}: equal to the source")
+        else:
+            click.echo(f"{check.series}: sample {check.difference.sample}: {check.difference.text}")
+    if any(check.difference is not None for check in checks):
+        raise VerificationError(f"{nwbfile_path} differs from its source")
 
 
 @main.command()

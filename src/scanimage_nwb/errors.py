@@ -10,7 +10,8 @@
     ├── FrameIndexError(IndexError)         a page, frame, plane or sample that is not there
     ├── PhotonRangeError(ValueError)        a photon outside its page or its delay range
     ├── TimeAxisError(ValueError)           times that cannot belong to the recording
-    └── MetadataError(ValueError)           metadata that the user gave and that cannot be used
+    ├── MetadataError(ValueError)           metadata that the user gave and that cannot be used
+    └── VerificationError                   a file that is not equal to its source
 
 Every message names the file, the place in it, what was expected, what was found, and the way out.
 Trouble that loses nothing but deserves a look is a `ScanImageNwbWarning`, issued once for each recording.
@@ -27,6 +28,7 @@ __all__ = [
     "TimeAxisError",
     "TruncatedFileError",
     "UnsupportedFormatError",
+    "VerificationError",
 ]
 
 
@@ -64,6 +66,10 @@ class TimeAxisError(ScanImageNwbError, ValueError):
 
 class MetadataError(ScanImageNwbError, ValueError):
     """Metadata given by the user cannot be used."""
+
+
+class VerificationError(ScanImageNwbError):
+    """An NWB file is not equal to the recording that it came from."""
 
 
 class ScanImageNwbWarning(UserWarning):

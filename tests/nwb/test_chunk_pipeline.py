@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scanimage_nwb.nwb import chunk_pipeline
-from scanimage_nwb.nwb.chunk_pipeline import Progress, fill_dataset, filters_of
+from scanimage_nwb.nwb.chunk_pipeline import fill_dataset, filters_of
 
 FILTERS = [{}, {"compression": "gzip"}, {"compression": "gzip", "shuffle": True}]
 DTYPES = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]
@@ -33,7 +33,7 @@ def test_equals_what_hdf5_writes(tmp_path, monkeypatch, shape, dtype, filters, w
     monkeypatch.setattr(chunk_pipeline, "_BLOCK_BYTES", block_bytes)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         dataset = file.create_dataset("ours", shape=shape, dtype=dtype, chunks=chunks, **filters)
-        fill_dataset(dataset, values.__getitem__, workers=workers, thread_safe=True, progress=Progress())
+        fill_dataset(dataset, values.__getitem__, workers=workers, thread_safe=True)
         file.create_dataset("hdf5", data=values, chunks=chunks, **filters)
     with h5py.File(tmp_path / "a.h5") as file:
         assert np.array_equal(file["ours"][:], file["hdf5"][:])
@@ -42,21 +42,23 @@ def test_equals_what_hdf5_writes(tmp_path, monkeypatch, shape, dtype, filters, w
 
 def test_counts_raw_and_stored_bytes(tmp_path: Path) -> None:
     values = np.zeros((40, 50, 60), "u2")
-    told: list[int] = []
-    progress = Progress(on_block=told.append)
+    told: list[tuple[int, int]] = []
     with h5py.File(tmp_path / "a.h5", "w") as file:
         dataset = file.create_dataset("d", shape=values.shape, dtype="u2", chunks=(4, 50, 60), **FILTERS[2])
-        fill_dataset(dataset, values.__getitem__, workers=2, thread_safe=True, progress=progress)
-        assert progress.stored_bytes == dataset.id.get_storage_size()
-    assert progress.raw_bytes == sum(told) == values.nbytes
-    assert progress.stored_bytes < values.nbytes / 50
+        fill_dataset(
+            dataset, values.__getitem__, workers=2, thread_safe=True, on_block=lambda *sizes: told.append(sizes)
+        )
+        raw_bytes, stored_bytes = np.sum(told, axis=0)
+        assert stored_bytes == dataset.id.get_storage_size()
+    assert raw_bytes == values.nbytes
+    assert stored_bytes < values.nbytes / 50
 
 
 def test_chunks_are_plain_zlib(tmp_path: Path) -> None:
     values = np.arange(6000, dtype="u2").reshape(2, 50, 60)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         dataset = file.create_dataset("d", shape=values.shape, dtype="u2", chunks=(1, 50, 60), **FILTERS[1])
-        fill_dataset(dataset, values.__getitem__, workers=1, thread_safe=True, progress=Progress())
+        fill_dataset(dataset, values.__getitem__, workers=1, thread_safe=True)
         mask, stored = dataset.id.read_direct_chunk((1, 0, 0))
         assert mask == 0
         assert zlib.decompress(stored) == values[1].tobytes()
@@ -74,7 +76,7 @@ def test_error_in_a_reader_thread_comes_through_and_stops_the_others(tmp_path: P
     with h5py.File(tmp_path / "a.h5", "w") as file:
         dataset = file.create_dataset("d", shape=(1000, 3_000_000), dtype="u1", chunks=(1, 3_000_000))
         with pytest.raises(OSError, match="the disk went away"):
-            fill_dataset(dataset, read, workers=2, thread_safe=True, progress=Progress())
+            fill_dataset(dataset, read, workers=2, thread_safe=True)
     assert len(calls) < 40
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("write-nwb")]
 
@@ -83,7 +85,7 @@ def test_source_that_returns_another_shape_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         dataset = file.create_dataset("d", shape=(10, 10), dtype="u1", chunks=(5, 10))
         with pytest.raises(ValueError, match=r"expected \(10, 10\)"):
-            fill_dataset(dataset, lambda _: np.zeros((3, 10), "u1"), workers=1, thread_safe=True, progress=Progress())
+            fill_dataset(dataset, lambda _: np.zeros((3, 10), "u1"), workers=1, thread_safe=True)
 
 
 def test_source_that_is_not_thread_safe_is_read_by_one_thread_at_a_time(tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def test_source_that_is_not_thread_safe_is_read_by_one_thread_at_a_time(tmp_path
 
     with h5py.File(tmp_path / "a.h5", "w") as file:
         dataset = file.create_dataset("d", shape=(30, 3_000_000), dtype="u1", chunks=(1, 3_000_000))
-        fill_dataset(dataset, read, workers=4, thread_safe=False, progress=Progress())
+        fill_dataset(dataset, read, workers=4, thread_safe=False)
     assert most[0] == 1
 
 
@@ -118,4 +120,4 @@ def test_filters_and_types_it_does_not_know_are_said(tmp_path: Path, options: di
         dataset = file.create_dataset("d", shape=(10,), chunks=(5,), **{"dtype": "i2", **options})
         assert filters_of(dataset) is None
         with pytest.raises(ValueError, match="not known"):
-            fill_dataset(dataset, lambda _: np.zeros(10), workers=1, thread_safe=True, progress=Progress())
+            fill_dataset(dataset, lambda _: np.zeros(10), workers=1, thread_safe=True)

@@ -112,11 +112,7 @@ class ScanImageImagingExtractor(PageSeriesExtractor):
     ) -> None:
         """Store what was chosen; everything else is asked of the recording."""
         super().__init__()
-        if recording.tables[0].is_siff:
-            raise UnsupportedFormatError(
-                f"{recording.paths[0]} holds photons, not pixels (a .siff file of ScanImage-FLIM); "
-                "this class reads TIFF"
-            )
+        self._check_kind(recording)
         self.recording = recording
         self.file_paths = list(recording.paths)
         self.file_path = self.file_paths[0]
@@ -137,6 +133,14 @@ class ScanImageImagingExtractor(PageSeriesExtractor):
         self._sample_pages = self._volume_pages
         if self.plane_index is not None:
             self._sample_pages = self._volume_pages[:, self.plane_index : self.plane_index + 1]
+
+    def _check_kind(self, recording: Recording) -> None:
+        """Refuse files whose pages hold photons."""
+        if recording.tables[0].is_siff:
+            raise UnsupportedFormatError(
+                f"{recording.paths[0]} holds photons, not pixels (a .siff file of ScanImage-FLIM); open it with "
+                "SiffImagingExtractor"
+            )
 
     def _select_pages(self) -> NDArray[np.int64]:
         """Return the page of every sample and plane of the chosen channel, shape (samples, planes)."""

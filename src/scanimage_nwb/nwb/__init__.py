@@ -7,6 +7,7 @@ from scanimage_nwb.nwb.conversion import convert_recording
 from scanimage_nwb.nwb.converter import ScanImageConverter
 from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface
 from scanimage_nwb.nwb.user_metadata import load_metadata_file, merge_metadata
+from scanimage_nwb.nwb.verifying import verify_nwbfile
 from scanimage_nwb.nwb.writing import write_nwbfile
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "convert_recording",
     "load_metadata_file",
     "merge_metadata",
+    "verify_nwbfile",
     "write_nwbfile",
 ]

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import h5py
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from scanimage_nwb.kernels.shuffle import shuffle
 
-__all__ = ["FilterSet", "Progress", "fill_dataset", "filters_of"]
+__all__ = ["FilterSet", "fill_dataset", "filters_of"]
 
 _BLOCK_BYTES = 8_000_000
 """A job reads about so much at once: enough to be worth a thread, small enough that many fit into memory."""
@@ -40,18 +40,6 @@ class FilterSet:
     """HDF5's shuffle filter."""
     deflate: bool
     """HDF5's deflate (gzip) filter."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """What has been written so far; `on_chunk` is told after every block."""
-
-    raw_bytes: int = 0
-    """Bytes before compression."""
-    stored_bytes: int = 0
-    """Bytes after compression."""
-    on_block: Callable[[int], None] = field(default=lambda _raw_bytes: None)
-    """Called with the raw bytes of every block."""
 
 
 def filters_of(dataset: h5py.Dataset) -> FilterSet | None:
@@ -81,7 +69,7 @@ def fill_dataset(
     *,
     workers: int,
     thread_safe: bool,
-    progress: Progress,
+    on_block: Callable[[int, int], None] = lambda _raw_bytes, _stored_bytes: None,
 ) -> None:
     """Fill an empty dataset.
 
@@ -95,11 +83,13 @@ def fill_dataset(
         Threads; at most twice as many blocks are in memory.
     thread_safe : bool
         Whether `read` may run on several threads at once.
-    progress : Progress
-        Counts what was written.
+    on_block : callable
+        Called after every block with its bytes before and after compression.
 
     Raises
     ------
+    OSError
+        If a chunk cannot be stored; names the dataset.
     Exception
         Whatever `read` raises; no further block is begun then.
     """
@@ -114,9 +104,9 @@ def fill_dataset(
         for selection in _blocks(dataset.shape, dataset.chunks, dataset.dtype.itemsize):
             waiting.append(pool.submit(job.run, selection))
             if len(waiting) > 2 * workers:
-                _store(dataset, waiting.popleft().result(), progress)
+                _store(dataset, waiting.popleft().result(), on_block)
         while waiting:
-            _store(dataset, waiting.popleft().result(), progress)
+            _store(dataset, waiting.popleft().result(), on_block)
     finally:
         # after an error, blocks that wait are not begun; those begun are waited for, so that no thread reads on
         pool.shutdown(wait=True, cancel_futures=True)
@@ -198,10 +188,15 @@ def _blocks(shape: tuple[int, ...], chunk_shape: tuple[int, ...], item_bytes: in
         yield tuple(slice(at, min(at + step, n)) for at, step, n in zip(corner, block_shape, shape, strict=True))
 
 
-def _store(dataset: h5py.Dataset, block: _Block, progress: Progress) -> None:
+def _store(dataset: h5py.Dataset, block: _Block, on_block: Callable[[int, int], None]) -> None:
     """Write the chunks of a block."""
+    stored_bytes = 0
     for offset, data in block.chunks:
-        dataset.id.write_direct_chunk(offset, data)
-        progress.stored_bytes += len(data)
-    progress.raw_bytes += block.raw_bytes
-    progress.on_block(block.raw_bytes)
+        try:
+            dataset.id.write_direct_chunk(offset, data)
+        except (OSError, RuntimeError) as error:
+            raise OSError(
+                f"{dataset.file.filename}: {dataset.name} cannot be written at {offset}: {error}. Is the disk full?"
+            ) from error
+        stored_bytes += len(data)
+    on_block(block.raw_bytes, stored_bytes)

@@ -1,11 +1,12 @@
 """From the files of one recording to one NWB file, as commands and scripts do it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scanimage_nwb.errors import MetadataError
 from scanimage_nwb.nwb.converter import ScanImageConverter
+from scanimage_nwb.nwb.progress import WriteProgress
 from scanimage_nwb.nwb.start_time import EXPECTED_START_TIME, with_timezone
 from scanimage_nwb.nwb.user_metadata import merge_metadata, warn_of_unused_entries
 
@@ -23,7 +24,9 @@ def convert_recording(
     slice_sample: int | None = None,
     stub_test: bool = False,
     overwrite: bool = False,
-    verbose: bool = False,
+    progress: bool | Callable[[WriteProgress], None] = False,
+    workers: int | None = None,
+    cloud: bool = False,
 ) -> Path:
     """Convert a recording to an NWB file, all channels unless some are named.
 
@@ -34,7 +37,7 @@ def convert_recording(
     nwbfile_path : path-like
         The file to write.
     metadata : mapping, optional
-        Goes on top of what the files say; see `scanimage_nwb.nwb.metadata`.
+        Goes on top of what the files say; see `scanimage_nwb.nwb.user_metadata`.
     timezone : str, optional
         Time zone of the computer that recorded; by default this computer's.
     channel_names : sequence of str, optional
@@ -48,8 +51,10 @@ def convert_recording(
         Write the first 100 samples only.
     overwrite : bool
         Replace a file that is there.
-    verbose : bool
-        Show a progress bar.
+    progress : bool or callable
+        Show a progress bar, or what to call instead.
+    workers, cloud : optional
+        As for `write_nwbfile`.
 
     Returns
     -------
@@ -74,8 +79,8 @@ def convert_recording(
         slice_sample=slice_sample,
         interleave_slice_samples=slice_sample is None,
         timezone=timezone,
-        verbose=verbose,
     )
+    converter.show_progress, converter.writer_options = progress, {"workers": workers, "cloud": cloud}
     found = converter.get_metadata()
     merged = merge_metadata(found, metadata or {})
     warn_of_unused_entries(found, merged)

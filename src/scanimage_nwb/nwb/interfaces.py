@@ -1,6 +1,6 @@
 """neuroconv data interfaces: one channel of a recording, as one TwoPhotonSeries."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from pynwb import NWBFile
 from scanimage_nwb.errors import MetadataError
 from scanimage_nwb.extractors import ScanImageImagingExtractor
 from scanimage_nwb.nwb.metadata import DEVICE_KEY, imaging_metadata, registry_key
+from scanimage_nwb.nwb.progress import WriteProgress
 from scanimage_nwb.nwb.provenance import add_header
 from scanimage_nwb.nwb.series import add_frame_numbers, add_imaging_series
 from scanimage_nwb.nwb.start_time import EXPECTED_START_TIME, session_start_time
@@ -35,8 +36,10 @@ class WholeFileWriting:
     Metadata that cannot be used end in a `MetadataError`.
     """
 
-    show_progress = False
-    """Whether to show a progress bar while a file is written."""
+    show_progress: bool | Callable[[WriteProgress], None] = False
+    """Whether to show a progress bar while a file is written, or what to call instead; see `write_nwbfile`."""
+    writer_options: Mapping[str, Any] = {}
+    """Further options of `write_nwbfile`, such as ``workers`` and ``cloud``."""
 
     def validate_metadata(self, metadata: dict[str, Any], append_mode: bool = False) -> None:
         """Refuse metadata that do not have the form that NWB needs.
@@ -80,10 +83,11 @@ class WholeFileWriting:
         write_nwbfile(
             nwbfile,
             nwbfile_path,
-            backend=backend,
+            backend=backend or "hdf5",
             backend_configuration=backend_configuration,
             overwrite=True,
             progress=self.show_progress,
+            **self.writer_options,
         )
 
 

@@ -2,17 +2,13 @@
 
 import math
 import os
-import platform
-import re
-import shutil
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import h5py
 import numpy as np
-import psutil
 from hdmf.backends.hdf5 import H5DataIO
 from hdmf.data_utils import GenericDataChunkIterator
 from neuroconv.tools.nwb_helpers import (
@@ -21,9 +17,10 @@ from neuroconv.tools.nwb_helpers import (
     get_default_backend_configuration,
 )
 from pynwb import NWBHDF5IO, NWBFile
-from tqdm import tqdm
 
-from scanimage_nwb.nwb.chunk_pipeline import Progress, fill_dataset, filters_of
+from scanimage_nwb.nwb.chunk_pipeline import fill_dataset, filters_of
+from scanimage_nwb.nwb.progress import ProgressReporter, WriteProgress
+from scanimage_nwb.nwb.whole_file import whole_or_nothing
 
 __all__ = ["write_nwbfile"]
 
@@ -31,18 +28,17 @@ _FAST_BYTES = 1_000_000
 """Smaller datasets are left to hdmf: a thread is not worth its while."""
 _CLOUD_PAGE_BYTES = 4 << 20
 _KNOWN_COMPRESSION = ("gzip", None, False)
-_HOST = re.sub(r"[^0-9A-Za-z]+", "-", platform.node()) or "host"
 
 
 def write_nwbfile(
     nwbfile: NWBFile,
     path: str | Path,
     *,
-    backend: Literal["hdf5", "zarr"] | None = None,
+    backend: Literal["hdf5", "zarr"] = "hdf5",
     backend_configuration: Any = None,
     workers: int | None = None,
     overwrite: bool = False,
-    progress: bool = False,
+    progress: bool | Callable[[WriteProgress], None] = True,
     cloud: bool = False,
 ) -> None:
     """Write an NWB file under its name only once it is whole.
@@ -56,8 +52,8 @@ def write_nwbfile(
         The file in memory; its datasets may be hdmf chunk iterators of any kind.
     path : path-like
         Where it goes.
-    backend : {"hdf5", "zarr"}, optional
-        What to write; by default what `backend_configuration` is for, else HDF5.
+    backend : {"hdf5", "zarr"}
+        What to write; `backend_configuration` goes before it.
     backend_configuration : optional
         neuroconv's settings of chunks and compression. By default its own with shuffle and gzip, which every HDF5
         client reads.
@@ -65,8 +61,9 @@ def write_nwbfile(
         Threads that compress; by default one for each processor.
     overwrite : bool
         Replace a file that is there.
-    progress : bool
-        Show a progress bar, with speed and time left.
+    progress : bool or callable
+        True shows a bar with speed, compression and time left, if the error stream is a terminal. A callable is
+        given a `WriteProgress` after every block of the large datasets.
     cloud : bool
         Aggregate the file in pages of 4 MiB, for readers that open it over the network with a page buffer and
         without a cache of blocks. A file of 1,000 frames of 512 x 512 then opens with 5 reads in place of 222, but is
@@ -82,25 +79,14 @@ def write_nwbfile(
         If the folder to write into is not there.
     """
     path = Path(path).expanduser().absolute()
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} is there already; choose another name, or allow to overwrite it")
-    if path.is_dir() and not _is_zarr(path):
-        raise FileExistsError(f"{path} is a folder, and no NWB file in Zarr form: it is not replaced. Name a file")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent} is no folder; make it before {path.name} is written into it")
-    if backend is None:
-        backend = backend_configuration.backend if backend_configuration is not None else "hdf5"
-    _remove_leftovers(path)
-    partial = _partial_path(path)
-    try:
+    if backend_configuration is not None:
+        backend = backend_configuration.backend
+    with whole_or_nothing(path, overwrite=overwrite) as partial:
         if backend == "hdf5" and nwbfile.read_io is None:
-            _write_hdf5(nwbfile, partial, backend_configuration, workers or os.cpu_count() or 1, progress, cloud)
+            with ProgressReporter(path.name, progress) as reporter:
+                _write_hdf5(nwbfile, partial, backend_configuration, workers or os.cpu_count() or 1, reporter, cloud)
         else:
             configure_and_write_nwbfile(nwbfile, str(partial), backend, backend_configuration)
-        _flush(partial)
-        _replace(partial, path)
-    finally:
-        _remove(partial)
 
 
 @dataclass(slots=True)
@@ -123,19 +109,20 @@ class _FastDataset:
         return math.prod(self.iterator.maxshape) * np.dtype(self.iterator.dtype).itemsize
 
 
-def _write_hdf5(nwbfile: NWBFile, path: Path, configuration: Any, workers: int, progress: bool, cloud: bool) -> None:
+def _write_hdf5(
+    nwbfile: NWBFile, path: Path, configuration: Any, workers: int, reporter: ProgressReporter, cloud: bool
+) -> None:
     """Let hdmf write everything but the large datasets, and fill those."""
     if configuration is None:
         configuration = _default_configuration(nwbfile)
     configure_backend(nwbfile, configuration)
     large = _declare_large_datasets(nwbfile)
-    total = sum(item.n_bytes for item in large)
+    reporter.total_bytes = sum(item.n_bytes for item in large)
     try:
         with _create_hdf5(path, cloud) as file, NWBHDF5IO(file=file, mode="w") as io:
             io.write(nwbfile)
-            with tqdm(total=total, unit="B", unit_scale=True, disable=not progress, desc=path.suffix[1:]) as bar:
-                for item in large:
-                    _fill(item, workers, bar)
+            for item in large:
+                _fill(item, workers, reporter)
     finally:
         for item in large:
             item.container.fields[item.field] = item.original
@@ -191,7 +178,7 @@ def _settings(value: H5DataIO) -> dict[str, Any]:
     return {name: value.io_settings[name] for name in names if value.io_settings.get(name) is not None}
 
 
-def _fill(item: _FastDataset, workers: int, bar: Any) -> None:
+def _fill(item: _FastDataset, workers: int, reporter: ProgressReporter) -> None:
     """Fill one declared dataset."""
     dataset: h5py.Dataset = item.declared.dataset
     iterator = item.iterator
@@ -205,50 +192,5 @@ def _fill(item: _FastDataset, workers: int, bar: Any) -> None:
         iterator._get_data,
         workers=workers,
         thread_safe=getattr(source, "reads_on_any_thread", False),
-        progress=Progress(on_block=bar.update),
+        on_block=reporter.add,
     )
-
-
-def _flush(path: Path) -> None:
-    """Make sure that what was written is on the disk."""
-    for file in [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]:
-        with file.open("rb+") as handle:
-            os.fsync(handle.fileno())
-
-
-def _replace(partial: Path, path: Path) -> None:
-    """Give the whole file its name; a Zarr folder that is in the way is set aside first."""
-    if not path.is_dir():
-        partial.replace(path)
-        return
-    aside = path.with_name(f".{path.name}.{os.getpid()}.old")
-    path.rename(aside)
-    partial.rename(path)
-    _remove(aside)
-
-
-def _is_zarr(path: Path) -> bool:
-    """Tell whether a folder is a Zarr store."""
-    return any((path / name).is_file() for name in (".zgroup", ".zmetadata", "zarr.json"))
-
-
-def _partial_path(path: Path) -> Path:
-    """Return where this process writes the file that will be `path`."""
-    return path.with_name(f".{path.stem}.{_HOST}-{os.getpid()}.partial{path.suffix}")
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove what runs that were killed left beside `path`; a run that is alive, or on another host, keeps its file."""
-    pattern = re.compile(rf"\.{re.escape(path.stem)}\.{re.escape(_HOST)}-(\d+)\.partial{re.escape(path.suffix)}")
-    for leftover in path.parent.iterdir():
-        match = pattern.fullmatch(leftover.name)
-        if match and (int(match[1]) == os.getpid() or not psutil.pid_exists(int(match[1]))):
-            _remove(leftover)
-
-
-def _remove(path: Path) -> None:
-    """Remove a file or folder that may be there."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    with suppress(FileNotFoundError):
-        path.unlink(missing_ok=True)

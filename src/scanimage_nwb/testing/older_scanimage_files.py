@@ -248,7 +248,7 @@ def _write_libtiff(path: Path, pages: Iterable[_LibtiffPage], *, strips_per_page
     """Stream pages into a TIFF, each as strips, tag values, directory."""
     header = struct.pack("<2s3HQ", b"II", 43, 8, 0, 0) if big else struct.pack("<2sHI", b"II", 42, 0)
     pointer = "<Q" if big else "<I"
-    with open(path, "wb") as file:
+    with path.open("wb") as file:
         file.write(header)
         link_at = len(header) - struct.calcsize(pointer)
         for page in pages:
