@@ -47,7 +47,7 @@ def test_set_up_is_two_commands() -> None:
 
 def test_shell_examples(newcomer: Path) -> None:
     commands = [line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         words = shlex.split(command)
         run([sys.executable, *words[1:]] if words[0] == "python" else words, newcomer)

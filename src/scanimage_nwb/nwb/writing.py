@@ -1,8 +1,10 @@
 """Write an NWB file fast, and whole or not at all."""
 
+import itertools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +12,8 @@ from typing import Any, Literal
 import h5py
 import numpy as np
 from hdmf.backends.hdf5 import H5DataIO
-from hdmf.data_utils import GenericDataChunkIterator
+from hdmf.container import Data
+from hdmf.data_utils import AbstractDataChunkIterator, DataIO, GenericDataChunkIterator
 from neuroconv.tools.nwb_helpers import (
     configure_and_write_nwbfile,
     configure_backend,
@@ -27,6 +30,8 @@ __all__ = ["write_nwbfile"]
 _FAST_BYTES = 1_000_000
 """Smaller datasets are left to hdmf: a thread is not worth its while."""
 _CLOUD_PAGE_BYTES = 4 << 20
+_DATASETS = ("data", "timestamps")
+"""Fields that neuroconv puts settings of chunks and compression around."""
 _KNOWN_COMPRESSION = ("gzip", None, False)
 
 
@@ -82,19 +87,84 @@ def write_nwbfile(
     if backend_configuration is not None:
         backend = backend_configuration.backend
     with whole_or_nothing(path, overwrite=overwrite) as partial:
-        if backend == "hdf5" and nwbfile.read_io is None:
-            with ProgressReporter(path.name, progress) as reporter:
-                _write_hdf5(nwbfile, partial, backend_configuration, workers or os.cpu_count() or 1, reporter, cloud)
-        else:
+        if nwbfile.read_io is not None:
             configure_and_write_nwbfile(nwbfile, str(partial), backend, backend_configuration)
+            return
+        with _configured(nwbfile, backend, backend_configuration):
+            if backend == "hdf5":
+                with ProgressReporter(path.name, progress) as reporter:
+                    _write_hdf5(nwbfile, partial, workers or os.cpu_count() or 1, reporter, cloud)
+            else:
+                # what is left to configure holds no iterator
+                configure_and_write_nwbfile(nwbfile, str(partial), backend)
+
+
+@contextmanager
+def _configured(nwbfile: NWBFile, backend: Literal["hdf5", "zarr"], configuration: Any) -> Iterator[None]:
+    """Put the settings of chunks and compression around the datasets, and take them off again at the end.
+
+    A file in memory can so be written again, to another backend or with other settings.
+    """
+    before = list(_datasets(nwbfile))
+    try:
+        for holder, name, value in before:
+            if _is_stream(value):
+                holder[name] = _stream_settings(value, backend)
+        if configuration is None:
+            configuration = _default_configuration(nwbfile, backend)
+        configure_backend(nwbfile, configuration)
+        # neuroconv looks for links in table columns, and consumes their iterators in doing so
+        _restart_iterators(nwbfile)
+        yield
+    finally:
+        for holder, name, value in before:
+            holder[name] = value
+
+
+def _datasets(nwbfile: NWBFile) -> Iterator[tuple[dict[str, Any], str, Any]]:
+    """Yield where the datasets of a file in memory are held: a dictionary, the name there, and the value."""
+    for child in nwbfile.all_children():
+        # columns and images hold their values in private attributes, of which NWBData has a second one
+        holder = vars(child) if isinstance(child, Data) else child.fields
+        names = ("_Data__data", "_NWBData__data") if isinstance(child, Data) else _DATASETS
+        for name in names:
+            if name in holder:
+                yield holder, name, holder[name]
+
+
+def _is_stream(value: Any) -> bool:
+    """Tell whether data come one after the other, once only, without anybody knowing how many."""
+    return isinstance(value, AbstractDataChunkIterator) and not isinstance(value, GenericDataChunkIterator)
+
+
+def _stream_settings(value: AbstractDataChunkIterator, backend: str) -> DataIO:
+    """Return a stream with settings: neuroconv can choose none for it, and would consume it in trying."""
+    if backend == "hdf5":
+        return H5DataIO(value, chunks=True, compression="gzip", shuffle=True)
+    from hdmf_zarr import ZarrDataIO
+
+    return ZarrDataIO(value)
+
+
+def _restart_iterators(nwbfile: NWBFile) -> None:
+    """Let chunk iterators begin anew: each is good for one run, and gives nothing, and zeros in the file, after it."""
+    for _, _, value in _datasets(nwbfile):
+        while isinstance(value, DataIO):
+            value = value.data  # noqa: PLW2901
+        if isinstance(value, GenericDataChunkIterator):
+            value.buffer_selection_generator = _buffers(value.maxshape, value.buffer_shape)
+
+
+def _buffers(shape: tuple[int, ...], buffer_shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """Yield the selections of a chunk iterator, in hdmf's order."""
+    for corner in itertools.product(*(range(0, n, step) for n, step in zip(shape, buffer_shape, strict=True))):
+        yield tuple(slice(at, min(at + step, n)) for at, step, n in zip(corner, buffer_shape, shape, strict=True))
 
 
 @dataclass(slots=True)
 class _FastDataset:
     """A dataset that threads fill once hdmf has declared it."""
 
-    container: Any
-    field: str
     original: H5DataIO
     declared: H5DataIO
 
@@ -109,23 +179,14 @@ class _FastDataset:
         return math.prod(self.iterator.maxshape) * np.dtype(self.iterator.dtype).itemsize
 
 
-def _write_hdf5(
-    nwbfile: NWBFile, path: Path, configuration: Any, workers: int, reporter: ProgressReporter, cloud: bool
-) -> None:
+def _write_hdf5(nwbfile: NWBFile, path: Path, workers: int, reporter: ProgressReporter, cloud: bool) -> None:
     """Let hdmf write everything but the large datasets, and fill those."""
-    if configuration is None:
-        configuration = _default_configuration(nwbfile)
-    configure_backend(nwbfile, configuration)
     large = _declare_large_datasets(nwbfile)
     reporter.total_bytes = sum(item.n_bytes for item in large)
-    try:
-        with _create_hdf5(path, cloud) as file, NWBHDF5IO(file=file, mode="w") as io:
-            io.write(nwbfile)
-            for item in large:
-                _fill(item, workers, reporter)
-    finally:
+    with _create_hdf5(path, cloud) as file, NWBHDF5IO(file=file, mode="w") as io:
+        io.write(nwbfile)
         for item in large:
-            item.container.fields[item.field] = item.original
+            _fill(item, workers, reporter)
 
 
 def _create_hdf5(path: Path, paged: bool) -> h5py.File:
@@ -134,9 +195,11 @@ def _create_hdf5(path: Path, paged: bool) -> h5py.File:
     return h5py.File(path, "w", **pages)
 
 
-def _default_configuration(nwbfile: NWBFile) -> Any:
-    """Return neuroconv's settings, with shuffle before gzip for numbers of more than one byte."""
-    configuration = get_default_backend_configuration(nwbfile, backend="hdf5")
+def _default_configuration(nwbfile: NWBFile, backend: Literal["hdf5", "zarr"]) -> Any:
+    """Return neuroconv's settings; for HDF5, with shuffle before gzip for numbers of more than one byte."""
+    configuration = get_default_backend_configuration(nwbfile, backend=backend)
+    if backend != "hdf5":
+        return configuration
     for dataset in configuration.dataset_configurations.values():
         numbers = np.dtype(dataset.dtype).kind in "iuf" and np.dtype(dataset.dtype).itemsize > 1
         if dataset.compressors == ["gzip"] and numbers:
@@ -147,12 +210,11 @@ def _default_configuration(nwbfile: NWBFile) -> Any:
 def _declare_large_datasets(nwbfile: NWBFile) -> list[_FastDataset]:
     """Put an empty dataset of the same shape, type and filters in the place of every large chunk iterator."""
     large = []
-    for container in nwbfile.objects.values():
-        for field, value in list(container.fields.items()):
-            if isinstance(value, H5DataIO) and _is_large(value):
-                declared = H5DataIO(shape=value.data.maxshape, dtype=value.data.dtype, **_settings(value))
-                large.append(_FastDataset(container, field, value, declared))
-                container.fields[field] = declared
+    for holder, name, value in list(_datasets(nwbfile)):
+        if name in _DATASETS and isinstance(value, H5DataIO) and _is_large(value):
+            declared = H5DataIO(shape=value.data.maxshape, dtype=value.data.dtype, **_settings(value))
+            large.append(_FastDataset(value, declared))
+            holder[name] = declared
     return large
 
 
@@ -165,16 +227,18 @@ def _is_large(value: H5DataIO) -> bool:
     settings = value.io_settings
     return (
         dtype.kind in "iuf"
+        and dtype.isnative
         and math.prod(iterator.maxshape) * dtype.itemsize >= _FAST_BYTES
         and isinstance(settings.get("chunks"), tuple)
         and settings.get("compression") in _KNOWN_COMPRESSION
         and not settings.get("fletcher32")
+        and not settings.get("fillvalue")
     )
 
 
 def _settings(value: H5DataIO) -> dict[str, Any]:
     """Return the filters and chunks of a dataset."""
-    names = ("chunks", "compression", "compression_opts", "shuffle", "fillvalue")
+    names = ("chunks", "compression", "compression_opts", "shuffle", "maxshape")
     return {name: value.io_settings[name] for name in names if value.io_settings.get(name) is not None}
 
 
