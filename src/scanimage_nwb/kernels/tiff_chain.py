@@ -113,12 +113,33 @@ _N_FACTS: Final = 4
 
 
 @numba.njit(cache=True, nogil=True)
-def _unsigned(data: NDArray[np.uint8], start: int, size: int) -> int:
-    """Return the little-endian unsigned integer of `size` bytes at `start`; -1 if it does not fit int64."""
-    value = np.int64(0)
-    for i in range(size):
-        value |= np.int64(data[start + i]) << (8 * i)
-    return value if value >= 0 else np.int64(-1)  # type: ignore[return-value]
+def _u16(data: NDArray[np.uint8], start: int) -> np.int64:
+    """Return the little-endian unsigned integer of 2 bytes at `start`."""
+    i = np.uint64(start)
+    return np.int64(data[i]) | np.int64(data[i + np.uint64(1)]) << 8
+
+
+@numba.njit(cache=True, nogil=True)
+def _u32(data: NDArray[np.uint8], start: int) -> np.int64:
+    """Return the little-endian unsigned integer of 4 bytes at `start`."""
+    return _u16(data, start) | _u16(data, start + 2) << 16
+
+
+@numba.njit(cache=True, nogil=True)
+def _u64(data: NDArray[np.uint8], start: int) -> np.int64:
+    """Return the little-endian unsigned integer of 8 bytes at `start`; -1 if it does not fit int64."""
+    value = _u32(data, start) | _u32(data, start + 4) << 32
+    return value if value >= 0 else np.int64(-1)
+
+
+@numba.njit(cache=True, nogil=True)
+def _unsigned(data: NDArray[np.uint8], start: int, size: int) -> np.int64:
+    """Return the little-endian unsigned integer of 1, 2, 4 or 8 bytes at `start`; -1 if it does not fit int64."""
+    if size == 8:
+        return _u64(data, start)
+    if size == 4:
+        return _u32(data, start)
+    return _u16(data, start) if size == 2 else np.int64(data[start])
 
 
 @numba.njit(cache=True, nogil=True)
