@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from pynwb import NWBHDF5IO, NWBFile
 from pynwb.ophys import TwoPhotonSeries
 
-from scanimage_nwb.errors import MetadataError
+from scanimage_nwb.errors import FormatError, MetadataError
 from scanimage_nwb.recording import Recording, open_recording
 
 __all__ = ["Difference", "SeriesCheck", "verify_nwbfile"]
@@ -69,21 +70,32 @@ def verify_nwbfile(path: str | Path, source_paths: Sequence[str | Path]) -> list
     MetadataError
         If the file holds no series with original frame indices.
     FileNotFoundError, FormatError
-        If the source cannot be read.
+        If the source, or the file as NWB, cannot be read.
     """
     sources = [Path(source) for source in source_paths]
     recording = (
         open_recording(sources[0], warn=False) if len(sources) == 1 else open_recording(file_paths=sources, warn=False)
     )
-    with NWBHDF5IO(str(path), mode="r", load_namespaces=True) as io:
-        nwbfile = io.read()
+    with closing(recording), _open_nwb(Path(path)) as nwbfile:
         checks = [_check_series(series, pages, recording) for series, pages in _series_with_pages(nwbfile)]
-    recording.close()
     if not checks:
         raise MetadataError(
             f"{path} holds no TwoPhotonSeries with original frame indices; expected a file that this package wrote"
         )
     return checks
+
+
+@contextmanager
+def _open_nwb(path: Path) -> Iterator[NWBFile]:
+    """Open a file and read what it holds, but no data yet."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there")
+    with ExitStack() as stack:
+        try:
+            nwbfile = stack.enter_context(NWBHDF5IO(str(path), mode="r", load_namespaces=True)).read()
+        except (OSError, TypeError, KeyError, ValueError) as error:
+            raise FormatError(f"{path} cannot be read as NWB (HDF5): {error}") from error
+        yield nwbfile
 
 
 def _series_with_pages(nwbfile: NWBFile) -> Iterator[tuple[TwoPhotonSeries, NDArray[np.int64]]]:

@@ -183,10 +183,27 @@ def _write_hdf5(nwbfile: NWBFile, path: Path, workers: int, reporter: ProgressRe
     """Let hdmf write everything but the large datasets, and fill those."""
     large = _declare_large_datasets(nwbfile)
     reporter.total_bytes = sum(item.n_bytes for item in large)
-    with _create_hdf5(path, cloud) as file, NWBHDF5IO(file=file, mode="w") as io:
-        io.write(nwbfile)
-        for item in large:
-            _fill(item, workers, reporter)
+    first: BaseException | None = None
+    try:
+        with _create_hdf5(path, cloud) as file, NWBHDF5IO(file=file, mode="w") as io:
+            try:
+                io.write(nwbfile)
+                for item in large:
+                    _fill(item, workers, reporter)
+            except BaseException as error:
+                first = error
+                raise
+    except Exception as error:
+        # on a full disk, closing the file fails too, and would hide what failed first
+        if first is not None and first is not error and "errno" not in str(first):
+            raise first from None
+        cause = first or error
+        if isinstance(cause, OSError) and "cannot be written at" in str(cause):
+            raise cause from None
+        if "errno" in f"{cause} {cause.__cause__}":
+            text = " ".join(str(cause).split())
+            raise OSError(f"{path}: HDF5 cannot write it: {text}. Is the disk full?") from error
+        raise
 
 
 def _create_hdf5(path: Path, paged: bool) -> h5py.File:
