@@ -6,6 +6,9 @@ import sys
 import scanimage_nwb
 
 EXPORTED = {
+    "ImParams",
+    "SiffImagingExtractor",
+    "SiffReader",
     "Recording",
     "ScanImageImagingExtractor",
     "ScanImageLegacyImagingExtractor",

@@ -7,7 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scanimage_nwb.extractors import ScanImageImagingExtractor, ScanImageLegacyImagingExtractor
+    from scanimage_nwb.extractors import (
+        ScanImageImagingExtractor,
+        ScanImageLegacyImagingExtractor,
+        SiffImagingExtractor,
+    )
     from scanimage_nwb.metadata_utils import (
         extract_extra_metadata,
         extract_timestamps_from_file,
@@ -17,13 +21,17 @@ if TYPE_CHECKING:
         read_scanimage_metadata,
     )
     from scanimage_nwb.recording import Recording, open_recording
+    from scanimage_nwb.siff_reader import ImParams, SiffReader
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ImParams",
     "Recording",
     "ScanImageImagingExtractor",
     "ScanImageLegacyImagingExtractor",
+    "SiffImagingExtractor",
+    "SiffReader",
     "__version__",
     "extract_extra_metadata",
     "extract_timestamps_from_file",
@@ -35,6 +43,9 @@ __all__ = [
 ]
 
 _HOME = {
+    "ImParams": "siff_reader",
+    "SiffImagingExtractor": "extractors",
+    "SiffReader": "siff_reader",
     "Recording": "recording",
     "ScanImageImagingExtractor": "extractors",
     "ScanImageLegacyImagingExtractor": "extractors",

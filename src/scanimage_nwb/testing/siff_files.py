@@ -1,0 +1,360 @@
+"""Synthetic .siff recordings (ScanImage-FLIM) with known truth, for tests, benchmarks and the demo.
+
+Photons are drawn from one decay per channel; counts per page, kinds of pages, clocks and appended text are as asked.
+Not supported: several scanfields, several files. Shares no code with the readers of this package.
+"""
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bigtiff_bytes import ASCII, LONG8, MAGIC, RATIONAL, TIFF_FORMAT_VERSION, Tag, encode_text, short
+from .scanimage_text import RecordingLayout, header_text, roi_json
+
+__all__ = ["PageKind", "SyntheticSiff", "write_siff_recording"]
+
+PageKind = Literal["raw", "compressed", "plain", "smaller"]
+"""How a page is stored; "smaller" is what ScanImage does: compressed where that takes less room."""
+AppendedText = tuple[int, str, float | None]
+"""Page, text, and the time of the text in seconds of the experiment; None writes no time."""
+
+START_NS = 1_716_838_380_266_799_900
+"""Nanoseconds since 1970 of time 0 of the experiment."""
+FIRST_FRAME_S = 0.401724
+SIFF_COMPRESS = 907
+IRF_MEAN_S, IRF_SIGMA_S = 1.5e-9, 0.08e-9
+_DELAY_TABLE_SIZE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SyntheticSiff:
+    """The truth about a .siff file that was written; arrays over pages run in the order on disk."""
+
+    path: Path
+    """The file."""
+    counts: NDArray[np.uint32]
+    """Photons of each pixel, shape (n_pages, height, width); (0, height, width) if not kept."""
+    photon_page: NDArray[np.int64]
+    """Page of each photon, shape (n_photons,); empty if not kept. Plain pages have counts but no photons."""
+    photon_pixel: NDArray[np.int64]
+    """Pixel of each photon, y * width + x, shape (n_photons,)."""
+    delay_bin: NDArray[np.uint16]
+    """Delay bin of each photon, shape (n_photons,), page after page in the order on disk."""
+    kind: tuple[str, ...]
+    """"raw", "compressed" or "plain" for each page."""
+    frame_number: NDArray[np.int64]
+    """`frameNumbers` of each page, from 0 as .siff files count."""
+    experiment_time_s: NDArray[np.float64]
+    """Start of each page's frame in seconds, exactly as its text has it."""
+    laser_epoch_ns: NDArray[np.int64]
+    """`epoch` of each page: the drifting clock."""
+    host_epoch_ns: NDArray[np.int64]
+    """`mostRecentSystemTimestamp_epoch` of each page: true, but old and jittery."""
+    true_epoch_ns: NDArray[np.int64]
+    """When each page's frame really began."""
+    channel: NDArray[np.int64]
+    """Rank of each page's channel among the saved ones, from 0."""
+    plane: NDArray[np.int64]
+    """Plane of each page, from 0; -1 for flyback."""
+    volume: NDArray[np.int64]
+    """Volume of each page, from 0."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Clocks:
+    """What the texts of all pages say of time, each array of shape (n_pages,)."""
+
+    experiment_s: NDArray[np.float64]
+    laser_ns: NDArray[np.int64]
+    host_ns: NDArray[np.int64]
+    true_ns: NDArray[np.int64]
+    sync: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Page:
+    """One page's photons, or the counts of a plain page."""
+
+    kind: str
+    pixel: NDArray[np.int64]
+    delay_bin: NDArray[np.uint16]
+    counts: NDArray[np.uint32]
+
+
+def write_siff_recording(
+    folder: Path,
+    *,
+    name: str = "flim_1",
+    channel_save: tuple[int, ...] = (1,),
+    n_planes: int = 1,
+    n_flyback: int = 0,
+    n_volumes: int = 10,
+    n_pages: int | None = None,
+    shape: tuple[int, int] = (16, 12),
+    photons_per_page: int | Sequence[int] = 200,
+    page_kinds: Sequence[PageKind] = ("smaller",),
+    num_bins: int = 629,
+    bin_resolution: int = 2,
+    repetition_rate_hz: float = 80e6,
+    lifetimes_s: Sequence[float] = (2.2e-9,),
+    frame_rate_hz: float = 61.457149,
+    drift_ppm: float = 30.0,
+    host_jitter_s: float = 0.004,
+    appended_text: Sequence[AppendedText] = (),
+    with_host_epoch: bool = True,
+    header_overrides: Mapping[str, str | None] | None = None,
+    seed: int = 0,
+    keep_photons: bool = True,
+) -> SyntheticSiff:
+    r"""Write a .siff file into `folder` and return its truth.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the file goes; made if missing.
+    name : str
+        The file is `{name}.siff`.
+    channel_save : tuple of int
+        Saved detectors, counted from 1.
+    n_planes, n_flyback, n_volumes : int
+        Frames on disk, in the order plane, flyback, volume; every channel has a page of each.
+    n_pages : int, optional
+        Stop after so many pages, within a volume or frame if need be.
+    shape : tuple of int
+        Height and width of a page.
+    photons_per_page : int or sequence of int
+        Photons of the pages in turn, exactly.
+    page_kinds : sequence of str
+        How the pages in turn are stored.
+    num_bins, bin_resolution : int
+        `Tau_bins` and `binResolution`: a bin is 5 ps * 2 ** bin_resolution.
+    repetition_rate_hz : float
+        Of the laser; photons wrap around at its period.
+    lifetimes_s : sequence of float
+        Decay time of each channel in turn.
+    frame_rate_hz, drift_ppm, host_jitter_s : float
+        Rate of frames; how much the laser's clock runs fast; spread of the host's answers, which come late.
+    appended_text : sequence of (int, str, float or None)
+        Page, text and time of events.
+    with_host_epoch : bool
+        False leaves out `mostRecentSystemTimestamp_epoch`, as old files do.
+    header_overrides : mapping, optional
+        Key without `SI.` to raw MATLAB text; None removes the line.
+    seed : int
+        Of the photons and the clocks.
+    keep_photons : bool
+        False returns no photons and no counts, so that memory use does not grow with the recording.
+
+    Returns
+    -------
+    SyntheticSiff
+
+    Raises
+    ------
+    ValueError
+        If a channel number or a kind of page is unknown.
+
+    Examples
+    --------
+    >>> written = write_siff_recording(folder, n_planes=2, n_flyback=1, n_volumes=3, photons_per_page=50)
+    >>> written.counts.sum(axis=(1, 2)).tolist(), written.plane[:4].tolist()
+    ([50, 50, 50, 50, 50, 50, 50, 50, 50], [0, 1, -1, 0])
+    """
+    layout = RecordingLayout(
+        channel_save=channel_save,
+        n_planes=n_planes,
+        n_flyback=n_flyback,
+        frames_per_slice=1,
+        n_volumes=n_volumes,
+        shape=shape,
+        averaging=1,
+        stack_mode="fast",
+        frame_rate_hz=frame_rate_hz,
+        slow_gap_s=0.0,
+        pages_per_file=None,
+    )
+    planned = layout.n_frames * layout.n_channels
+    page = np.arange(planned if n_pages is None else min(n_pages, planned))
+    frame = page // layout.n_channels
+    rng = np.random.default_rng(seed)
+    clocks = _make_clocks(frame, rng, (frame_rate_hz, drift_ppm, host_jitter_s, repetition_rate_hz))
+    bin_s = 5e-12 * 2**bin_resolution
+    tables = [_delay_table(lifetime_s, num_bins, bin_s, 1 / repetition_rate_hz) for lifetime_s in lifetimes_s]
+    per_page = np.resize(np.atleast_1d(photons_per_page), len(page))
+    path = folder / f"{name}.siff"
+    folder.mkdir(parents=True, exist_ok=True)
+    flim = {
+        "imagingSystem": "'FLIM'",
+        "hScan2D.hAcq.Tau_bins": str(num_bins),
+        "hScan2D.hAcq.binResolution": str(bin_resolution),
+        "hScan2D.hAcq.frequency": f"{repetition_rate_hz:.0f}",
+        "hScan2D.sampleRate": f"{repetition_rate_hz:.0f}",
+    }
+    header = header_text(layout, acq_state="grab", overrides=flim | dict(header_overrides or {}), as_json=False)
+    texts = _page_texts(frame, clocks, appended_text, with_host_epoch)
+    kept: list[_Page] = []
+    kinds = []
+    with path.open("wb", buffering=1 << 20) as file:
+        position, spans = _write_head(file, encode_text(header), encode_text(roi_json(layout)))
+        for i, text in enumerate(texts):
+            kind = page_kinds[i % len(page_kinds)]
+            table = tables[i % layout.n_channels % len(tables)]
+            found = _draw_page(rng, kind, int(per_page[i]), shape[0] * shape[1], table)
+            record = _page_bytes(found, shape, text, spans, position, i == len(page) - 1)
+            file.write(record)
+            position += len(record)
+            kinds.append(found.kind)
+            if keep_photons:
+                kept.append(found)
+    photons = [one.pixel.size if one.kind != "plain" else 0 for one in kept]
+    slot = frame % layout.frames_per_volume
+    return SyntheticSiff(
+        path=path,
+        counts=np.array([one.counts for one in kept], np.uint32).reshape(len(kept), *shape),
+        photon_page=np.repeat(np.arange(len(kept)), photons),
+        photon_pixel=np.concatenate([one.pixel for one in kept if one.kind != "plain"] or [np.empty(0, np.int64)]),
+        delay_bin=np.concatenate([one.delay_bin for one in kept if one.kind != "plain"] or [np.empty(0, np.uint16)]),
+        kind=tuple(kinds),
+        frame_number=frame,
+        experiment_time_s=clocks.experiment_s,
+        laser_epoch_ns=clocks.laser_ns,
+        host_epoch_ns=clocks.host_ns,
+        true_epoch_ns=clocks.true_ns,
+        channel=page % layout.n_channels,
+        plane=np.where(slot < n_planes, slot, -1),
+        volume=frame // layout.frames_per_volume,
+    )
+
+
+def _make_clocks(
+    frame: NDArray[np.int64], rng: np.random.Generator, rates: tuple[float, float, float, float]
+) -> _Clocks:
+    """Return what the clocks say at each page.
+
+    Laser and experiment time count the laser's pulses; the host is asked once a second and answers late.
+    """
+    frame_rate_hz, drift_ppm, jitter_s, repetition_rate_hz = rates
+    experiment_s = np.round(FIRST_FRAME_S + frame / frame_rate_hz, 6)
+    laser_ns = START_NS + np.round(experiment_s * 1e9).astype(np.int64)
+    true_ns = START_NS + np.round(experiment_s * 1e9 * (1 - drift_ppm * 1e-6)).astype(np.int64)
+    asked = np.floor(experiment_s).astype(np.int64)
+    late_ns = np.abs(rng.normal(0, jitter_s * 1e9, int(asked.max()) + 1)).astype(np.int64)
+    asked_ns = START_NS + np.round(asked * 1e9 * (1 - drift_ppm * 1e-6)).astype(np.int64)
+    sync = np.round(experiment_s * repetition_rate_hz / 1024).astype(np.int64)
+    return _Clocks(experiment_s, laser_ns, asked_ns + late_ns[asked], true_ns, sync)
+
+
+def _delay_table(lifetime_s: float, num_bins: int, bin_s: float, period_s: float) -> NDArray[np.uint16]:
+    """Return delay bins at equal steps of probability: drawing an index at random draws from the decay."""
+    n_period = max(1, round(period_s / bin_s))
+    delay_s = (np.arange(n_period) + 0.5) * bin_s
+    irf = np.exp(-0.5 * ((delay_s - IRF_MEAN_S) / IRF_SIGMA_S) ** 2)
+    decay = np.exp(-delay_s / lifetime_s)
+    wrapped = np.fft.irfft(np.fft.rfft(irf) * np.fft.rfft(decay), n_period).clip(0)
+    cumulative = np.cumsum(wrapped) / wrapped.sum()
+    bins = np.searchsorted(cumulative, (np.arange(_DELAY_TABLE_SIZE) + 0.5) / _DELAY_TABLE_SIZE)
+    return np.minimum(bins, num_bins - 1).astype(np.uint16)
+
+
+def _draw_page(rng: np.random.Generator, kind: str, n_photons: int, n_pixels: int, table: NDArray[np.uint16]) -> _Page:
+    """Draw the photons of one page: anywhere on it, from the decay."""
+    if kind not in ("raw", "compressed", "plain", "smaller"):
+        raise ValueError(f"page_kinds holds {kind!r}; expected 'raw', 'compressed', 'plain' or 'smaller'")
+    if kind == "smaller":
+        kind = "compressed" if 2 * n_photons + 2 * n_pixels < 8 * n_photons else "raw"
+    pixel = rng.integers(0, n_pixels, n_photons, np.uint32)
+    delay_bin = table[rng.integers(0, _DELAY_TABLE_SIZE, n_photons, np.uint16)]
+    counts = np.bincount(pixel, minlength=n_pixels).astype(np.uint32)
+    if kind != "raw":
+        pixel = np.repeat(np.arange(n_pixels, dtype=np.uint32), counts)
+    return _Page(kind, pixel, delay_bin, counts)
+
+
+def _page_texts(
+    frame: NDArray[np.int64], clocks: _Clocks, appended: Sequence[AppendedText], with_host_epoch: bool
+) -> Iterator[bytes]:
+    """Yield the text of each page."""
+    events: dict[int, str] = {}
+    for page, text, time_s in appended:
+        stamp = "" if time_s is None else f"Text timestamp = {time_s:.6f}\n"
+        events[page] = events.get(page, "") + f"Appended text = {text}\n{stamp}"
+    columns = (frame, clocks.experiment_s, clocks.sync, clocks.host_ns, clocks.laser_ns)
+    for page, (number, time_s, sync, host_ns, laser_ns) in enumerate(
+        zip(*(column.tolist() for column in columns), strict=True)
+    ):
+        host = f"mostRecentSystemTimestamp_epoch = {host_ns}\n" if with_host_epoch else ""
+        yield (
+            f"frameNumbers = {number}\nframeNumberAcquisition = {number}\nframeTimestamps_sec = {time_s:.6f}\n"
+            f"sync Stamps = {sync}\n{host}acqTriggerTimestamps_sec = \nnextFileMarkerTimestamps_sec = \n"
+            f"endOfAcquisition = \nendOfAcquisitionMode = \ndcOverVoltage = 0\nepoch = {laser_ns}\n"
+            f"{events.get(page, '')}"
+        ).encode()
+
+
+def _write_head(file: BinaryIO, header: bytes, roi: bytes) -> tuple[int, dict[int, tuple[int, int]]]:
+    """Write what stands before the first page; return where that begins, and where the shared texts lie."""
+    start = 32
+    spans = {305: (start, len(header)), 315: (start + len(header), len(roi))}
+    end = start + len(header) + len(roi)
+    head = struct.pack("<2s3HQ", b"II", 43, 8, 0, end) + struct.pack(
+        "<4I", MAGIC, TIFF_FORMAT_VERSION, len(header), len(roi)
+    )
+    file.write(head + header + roi)
+    return end, spans
+
+
+def _page_bytes(
+    page: _Page, shape: tuple[int, int], text: bytes, spans: dict[int, tuple[int, int]], position: int, is_last: bool
+) -> bytes:
+    """Return directory, text, counts and strip of one page that begins at `position`."""
+    counts, strip = b"", b""
+    if page.kind == "raw":
+        y, x = np.divmod(page.pixel.astype(np.uint64), np.uint64(shape[1]))
+        strip = (y << np.uint64(48) | x << np.uint64(32) | page.delay_bin).astype("<u8").tobytes()
+    elif page.kind == "compressed":
+        counts, strip = page.counts.astype("<u2").tobytes(), page.delay_bin.astype("<u2").tobytes()
+    else:
+        strip = page.counts.astype("<u2").tobytes()
+    n_tags = 18 if page.kind == "plain" else 19
+    text_at = position + 8 + 20 * n_tags + 8
+    strip_at = text_at + len(text) + len(counts)
+    tags = _page_tags(page.kind, shape, (text_at, len(text)), (strip_at, len(strip)), spans)
+    directory = struct.pack("<Q", len(tags)) + b"".join(struct.pack("<2HQ8s", *tag) for tag in tags)
+    following = 0 if is_last else strip_at + len(strip)
+    return directory + struct.pack("<Q", following) + text + counts + strip
+
+
+def _page_tags(
+    kind: str,
+    shape: tuple[int, int],
+    text: tuple[int, int],
+    strip: tuple[int, int],
+    spans: dict[int, tuple[int, int]],
+) -> list[Tag]:
+    """Return the tags of a page in the order of real files; those of a text hold where it lies."""
+    height, width = shape
+    tags = [
+        short(256, width),
+        short(257, height),
+        short(258, 16 if kind == "plain" else 64),
+        short(259, 1),
+        short(262, 1),
+        (270, ASCII, text[1], struct.pack("<Q", text[0])),
+        (273, LONG8, 1, struct.pack("<Q", strip[0])),
+        short(274, 1),
+        short(277, 1),
+        short(278, height),
+        (279, LONG8, 1, struct.pack("<Q", strip[1])),
+        (282, RATIONAL, 1, struct.pack("<2I", 1, 1)),
+        (283, RATIONAL, 1, struct.pack("<2I", 1, 1)),
+        short(284, 1),
+        short(296, 3),
+        *((code, ASCII, n, struct.pack("<Q", start)) for code, (start, n) in spans.items()),
+        short(339, 1),
+    ]
+    return tags if kind == "plain" else [*tags, short(SIFF_COMPRESS, 1 if kind == "compressed" else 0)]

@@ -1,0 +1,151 @@
+"""Reading .siff files: this package beside corrosiffpy 0.1.2, in one run.
+
+    python tests/benchmarks/bench_siff_reader.py --peer-python PYTHON            small, a minute
+    python tests/benchmarks/bench_siff_reader.py --peer-python PYTHON --full     the sizes of the claims: 3.5 GB of disk
+
+PYTHON is an interpreter that has corrosiffpy (GPL; used as a black box, and never part of this package); without it
+only our figures are printed. Every figure is the second of two calls in one process, so that the page cache is warm
+and kernels are compiled; the peer's and ours run in turn. Ratios are the peer's time over ours. Masks are stripes, as
+in SiffPy's tutorial; with --random-masks each holds a random 70 % of the pixels, which nobody draws.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+WORK = ("open", "get_frames", "mean_delay", "histogram", "masked_histogram", "masks_1", "masks_10", "masks_100")
+
+
+def make_masks(shape: tuple[int, int], n_masks: int, random: bool) -> Any:
+    """Return boolean masks: vertical stripes, or random ones."""
+    import numpy as np
+
+    if random:
+        return np.random.default_rng(0).random((n_masks, *shape)) > 0.3
+    masks = np.zeros((n_masks, *shape), bool)
+    for i in range(n_masks):
+        masks[i, :, i * shape[1] // n_masks : (i + 1) * shape[1] // n_masks] = True
+    if n_masks == 1:
+        masks[:, shape[0] // 2 :] = False
+    return masks
+
+
+def ours(path: str, what: str, random: bool) -> Any:
+    """Return the work as a function, ours."""
+    from scanimage_nwb.siff_reader import SiffReader
+
+    if what == "open":
+        return lambda: SiffReader(path)
+    reader = SiffReader(path)
+    n_masks = int(what[6:]) if what.startswith("masks_") else 1
+    masks = make_masks(reader.im_params.shape, n_masks, random)
+    calls = {
+        "get_frames": reader.get_frames,
+        "mean_delay": reader.flim_map,
+        "histogram": reader.get_histogram,
+        "masked_histogram": lambda: reader.get_histogram(None, masks[0], framewise=True),
+    }
+    return calls.get(what, lambda: reader.sum_masks(masks))
+
+
+def peer(path: str, what: str, random: bool) -> Any:
+    """Return the work as a function, the peer's."""
+    import corrosiffpy
+
+    if what == "open":
+        return lambda: corrosiffpy.open_file(path)
+    reader = corrosiffpy.open_file(path)
+    n_frames = reader.num_frames() if callable(reader.num_frames) else reader.num_frames
+    frames = list(range(n_frames))
+    n_masks = int(what[6:]) if what.startswith("masks_") else 1
+    masks = make_masks(reader.get_frames([0]).shape[1:], n_masks, random)
+    calls = {
+        "get_frames": lambda: reader.get_frames(frames=frames),
+        "mean_delay": lambda: reader.flim_map(frames=frames),
+        "histogram": lambda: reader.get_histogram(frames=frames),
+        "masked_histogram": lambda: reader.get_histogram_masked(masks[0], frames=frames),
+        "masks_1": lambda: reader.sum_roi(masks[0], frames=frames),
+    }
+    return calls.get(what, lambda: reader.sum_rois(masks, frames=frames))
+
+
+def measure(who: str, path: str, what: str, random: bool) -> dict[str, float]:
+    """Do one piece of work twice; return the seconds of the second time, and peak memory."""
+    import resource
+
+    work = (ours if who == "ours" else peer)(path, what, random)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds, result_bytes = [], 0
+    for _ in range(2):
+        start = time.perf_counter()
+        result = work()
+        seconds.append(time.perf_counter() - start)
+        parts = result if isinstance(result, tuple) else (result,)
+        result_bytes = sum(getattr(part, "nbytes", 0) for part in parts)
+        del result, parts
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"seconds": min(seconds[1:]), "beyond_mb": max(0.0, (peak - before) / 1e3 - result_bytes / 1e6)}
+
+
+def run_alone(python: str, who: str, path: Path, what: str, random: bool) -> dict[str, float]:
+    """Measure in a process of its own."""
+    command = [python, __file__, "--measure", who, str(path), what, str(int(random))]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+def write_cases(folder: Path, full: bool) -> dict[str, Path]:
+    """Write the files of the cases that are not there yet."""
+    from scanimage_nwb.testing.siff_files import write_siff_recording
+
+    n = 20_000 if full else 1_000
+    dense = {"n_volumes": n // 10, "shape": (512, 512), "photons_per_page": 150_000, "page_kinds": ("compressed",)}
+    sparse: dict[str, Any] = {"n_volumes": n, "shape": (256, 128), "photons_per_page": 1_500}
+    cases: dict[str, dict[str, Any]] = {
+        "A": sparse | {"page_kinds": ("raw",)},
+        "B": sparse | {"page_kinds": ("compressed",)},
+        "C": dense,
+        "D": {"n_volumes": 10 * n, "shape": (16, 16), "photons_per_page": 20, "page_kinds": ("raw",)},
+    }
+    for name, options in cases.items():
+        if not (folder / f"{name}.siff").exists():
+            write_siff_recording(folder, name=name, keep_photons=False, **options)
+    return {name: folder / f"{name}.siff" for name in cases}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true", help="the sizes of the claims")
+    parser.add_argument("--peer-python", help="an interpreter that has corrosiffpy")
+    parser.add_argument("--folder", help="where to write the files, or where they are; by default a temporary folder")
+    parser.add_argument("--cases", default="ABCD")
+    parser.add_argument("--random-masks", action="store_true")
+    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        who, path, what, random = options.measure
+        print(json.dumps(measure(who, path, what, bool(int(random)))))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        paths = write_cases(Path(options.folder or temporary), options.full)
+        for case in options.cases:
+            for what in WORK if case != "D" else ("open",):
+                found = {"ours": run_alone(sys.executable, "ours", paths[case], what, options.random_masks)}
+                if options.peer_python:
+                    found["peer"] = run_alone(options.peer_python, "peer", paths[case], what, options.random_masks)
+                ratio = found["peer"]["seconds"] / found["ours"]["seconds"] if "peer" in found else float("nan")
+                print(
+                    f"{case} {what:17} "
+                    + "   ".join(f"{who} {one['seconds']:8.4f} s" for who, one in found.items())
+                    + f"   ratio {ratio:6.1f}   ours beyond the result {found['ours']['beyond_mb']:5.0f} MB",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

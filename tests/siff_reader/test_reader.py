@@ -1,0 +1,370 @@
+"""`SiffReader` against the truth of written files, and of those that others wrote."""
+
+import pickle
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scanimage_nwb.errors import (
+    FormatError,
+    FrameIndexError,
+    HeaderFieldError,
+    ScanImageNwbWarning,
+    TimeAxisError,
+    UnsupportedFormatError,
+)
+from scanimage_nwb.formats.tiff_pages import read_page_table
+from scanimage_nwb.siff_reader import SiffReader
+from scanimage_nwb.testing import write_scanimage_recording
+from scanimage_nwb.testing.siff_files import SyntheticSiff, write_siff_recording
+
+NAMES = ["mixed_pages", "plane_raw", "volume_two_colors"]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSiff:
+    """Two colours, three planes, flyback, raw and compressed pages, some of them empty."""
+    return write_siff_recording(
+        tmp_path_factory.mktemp("siff"),
+        channel_save=(1, 2),
+        n_planes=3,
+        n_flyback=1,
+        n_volumes=8,
+        shape=(9, 14),
+        photons_per_page=(300, 0, 90, 2000, 1),
+        page_kinds=("raw", "compressed", "smaller", "compressed"),
+        lifetimes_s=(2.2e-9, 0.9e-9),
+    )
+
+
+@pytest.fixture(scope="module")
+def reader(written: SyntheticSiff) -> SiffReader:
+    return SiffReader(written.path)
+
+
+@pytest.fixture(params=NAMES)
+def real(request: pytest.FixtureRequest, data_dir: Path) -> tuple[SiffReader, dict[str, np.ndarray]]:
+    """A reader of a file of the shared data, and its truth."""
+    folder = data_dir / "siff"
+    if not folder.is_dir():
+        pytest.skip("no .siff files among the test data")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ScanImageNwbWarning)  # one ends within a volume
+        reader = SiffReader(folder / f"{request.param}.siff")
+    return reader, dict(np.load(folder / f"{request.param}.truth.npz"))
+
+
+def test_real_files_are_read_exactly(real: tuple[SiffReader, dict[str, np.ndarray]]) -> None:
+    reader, truth = real
+    frames = np.arange(reader.num_frames)
+    counts = truth["counts"]
+    assert (reader.get_frames(frames) == counts).all()
+    photons = reader.photons(frames)
+    frame = np.repeat(frames, truth["photons_per_frame"])
+    pixel = np.repeat(np.tile(np.arange(counts[0].size), len(frames)), counts.reshape(-1))
+    found = np.lexsort((photons.delay_bin, photons.pixel, photons.frame))
+    expected = np.lexsort((truth["arrivals"], pixel, frame))
+    assert (photons.frame[found] == frame[expected]).all()
+    assert (photons.pixel[found] == pixel[expected]).all()
+    assert (photons.delay_bin[found] == truth["arrivals"][expected]).all()
+    histogram = np.zeros((len(frames), reader.num_bins), np.uint64)
+    np.add.at(histogram, (frame, truth["arrivals"]), 1)
+    assert (reader.get_histogram(frames, framewise=True) == histogram).all()
+    assert (reader.get_histogram(frames) == histogram.sum(axis=0)).all()
+    masks = np.random.default_rng(0).random((6, *counts[0].shape)) > 0.5
+    assert (reader.sum_masks(masks, frames) == np.einsum("fyx,myx->mf", counts.astype(np.int64), masks)).all()
+    sums = np.bincount(frame * counts[0].size + pixel, truth["arrivals"], counts.size).reshape(counts.shape)
+    with np.errstate(invalid="ignore"):
+        mean = (sums / counts + 0.5) * reader.tcspc_resolution_s
+    found_mean, found_counts = reader.flim_map(frames)
+    assert (found_counts == counts).all()
+    np.testing.assert_allclose(found_mean, mean, rtol=1e-12)
+
+
+def test_times_of_real_files(real: tuple[SiffReader, dict[str, np.ndarray]]) -> None:
+    reader, truth = real
+    frames = np.arange(reader.num_frames)
+    assert (reader.get_time(frames) == truth["experiment_time_s"]).all()
+    assert (reader.get_time(frames, "laser_epoch") == truth["laser_epoch_ns"].astype(np.int64)).all()
+    assert (reader.get_frame_metadata(frames)["sync_stamp"] == truth["sync_stamps"].astype(np.int64)).all()
+    if truth["system_epoch_ns"].any() and (reader.get_frame_metadata(frames)["host_epoch_ns"] >= 0).any():
+        assert (reader.get_time(frames, "host_epoch") == truth["system_epoch_ns"].astype(np.int64)).all()
+    else:
+        with pytest.raises(TimeAxisError, match="host_epoch"):
+            reader.get_time(frames, "host_epoch")
+
+
+def test_written_files_are_read_exactly(reader: SiffReader, written: SyntheticSiff) -> None:
+    frames = np.arange(reader.num_frames)
+    assert (reader.get_frames(frames) == written.counts).all()
+    photons = reader.photons(frames)
+    assert (photons.frame == written.photon_page).all()
+    assert (photons.pixel == written.photon_pixel).all()
+    assert (photons.delay_bin == written.delay_bin).all()
+
+
+def test_default_frames_are_all_of_a_colour_but_flyback(reader: SiffReader, written: SyntheticSiff) -> None:
+    for colour in (0, 1, None):
+        wanted = (written.plane >= 0) & ((written.channel == colour) if colour is not None else True)
+        assert (reader.get_frames(color_channel=colour) == written.counts[wanted]).all()
+    assert (reader.get_frames() == written.counts[(written.plane >= 0) & (written.channel == 0)]).all()
+    with pytest.raises(FrameIndexError, match="color_channel 2"):
+        reader.get_frames(color_channel=2)
+
+
+def test_a_file_cut_within_a_volume_keeps_its_pages(tmp_path: Path) -> None:
+    written = write_siff_recording(tmp_path, channel_save=(1, 2), n_planes=3, n_volumes=4, n_pages=21)
+    with pytest.warns(ScanImageNwbWarning, match="incomplete"):
+        reader = SiffReader(written.path)
+    assert (reader.get_frames() == written.counts[::2]).all()
+    assert reader.im_params.num_timepoints == 3
+
+
+def test_shifts_are_those_of_roll(reader: SiffReader, written: SyntheticSiff) -> None:
+    frames = np.arange(reader.num_frames)
+    rng = np.random.default_rng(3)
+    shifts = {int(f): (int(rng.integers(-20, 20)), int(rng.integers(-20, 20))) for f in frames[::2]}
+    rolled = np.array([np.roll(c, shifts.get(i, (0, 0)), (0, 1)) for i, c in enumerate(written.counts)])
+    assert (reader.get_frames(frames, shifts) == rolled).all()
+    mask = rng.random(written.counts.shape[1:]) > 0.5
+    expected = (rolled * mask).sum(axis=(1, 2))
+    assert (reader.sum_mask(mask, frames, shifts) == expected).all()
+    histogram = reader.get_histogram(frames, mask, framewise=True, registration_dict=shifts)
+    assert (histogram.sum(axis=1) == expected).all()
+    assert (reader.flim_map(frames, registration_dict=shifts)[1] == rolled).all()
+    pixels = reader.get_pixel_histogram(frames, framewise=True, registration_dict=shifts, bin_factor=629)
+    assert (pixels[..., 0] == rolled).all()
+
+
+def test_the_reader_uses_its_own_shifts_unless_told_otherwise(written: SyntheticSiff) -> None:
+    reader = SiffReader(written.path)
+    reader.registration_dict = {0: (1, 2)}
+    assert (reader.get_frames([0])[0] == np.roll(written.counts[0], (1, 2), (0, 1))).all()
+    assert (reader.get_frames([0], {})[0] == written.counts[0]).all()
+    assert (pickle.loads(pickle.dumps(reader)).get_frames([0]) == reader.get_frames([0])).all()
+
+
+def test_masks_by_plane_overlapping_and_weighted(reader: SiffReader, written: SyntheticSiff) -> None:
+    rng = np.random.default_rng(4)
+    pages = np.flatnonzero((written.plane >= 0) & (written.channel == 0))
+    counts = written.counts[pages].astype(float)
+    for masks in (rng.random((5, 3, 9, 14)) > 0.5, rng.random((5, 3, 9, 14)), rng.random((5, 9, 14))):
+        own = masks[:, written.plane[pages]] if masks.ndim == 4 else masks[:, np.newaxis]
+        expected = (counts * own).sum(axis=(2, 3))
+        sums = reader.sum_masks(masks)
+        assert sums.dtype == (np.uint64 if masks.dtype == bool else np.float64)
+        np.testing.assert_allclose(sums, expected, rtol=1e-12)
+        histogram = reader.get_histogram(None, masks, framewise=True)
+        np.testing.assert_allclose(histogram.sum(axis=2), expected, rtol=1e-9)
+        np.testing.assert_allclose(reader.get_histogram(None, masks), histogram.sum(axis=1), rtol=1e-9)
+    with pytest.raises(ValueError, match="flyback"):
+        reader.sum_masks(np.ones((2, 3, 9, 14), bool), [6])
+    with pytest.raises(ValueError, match="masks have shape"):
+        reader.sum_mask(np.ones((2, 2), bool))
+
+
+def test_many_masks_take_the_way_for_many_classes(reader: SiffReader, written: SyntheticSiff) -> None:
+    masks = np.random.default_rng(5).random((70, 9, 14)) > 0.3
+    expected = np.einsum("fyx,myx->mf", written.counts.astype(np.int64), masks)
+    assert (reader.sum_masks(masks, np.arange(reader.num_frames)) == expected).all()
+
+
+def test_histograms_can_be_cut_and_binned(reader: SiffReader) -> None:
+    whole = reader.get_histogram()
+    assert reader.get_histogram(bin_factor=10).tolist() == np.add.reduceat(whole, np.arange(0, 629, 10)).tolist()
+    assert reader.get_histogram(bins=(100, 200)).tolist() == whole[100:200].tolist()
+    everything = np.ones((1, 9, 14), bool)
+    assert reader.get_histogram(None, everything, bins=(100, 207), bin_factor=5)[0].tolist() == (
+        reader.get_histogram(bins=(100, 207), bin_factor=5).tolist()
+    )
+    pooled = reader.get_pixel_histogram(bin_factor=7)
+    assert pooled.shape == (9, 14, 90)
+    assert (pooled.sum(axis=(0, 1)) == reader.get_histogram(bin_factor=7)).all()
+    for bad in ((5, 5), (-1, 3), (0, 630)):
+        with pytest.raises(ValueError, match="bins are"):
+            reader.get_histogram(bins=bad)
+
+
+def test_lifetimes_of_pixels_and_masks(reader: SiffReader, written: SyntheticSiff) -> None:
+    frames = np.arange(reader.num_frames)
+    mask = np.zeros((1, 9, 14), bool)
+    mask[0, 2:5] = True
+    own = mask[0].reshape(-1)[written.photon_pixel]
+    delay_s = (written.delay_bin + 0.5) * reader.tcspc_resolution_s
+    n = np.bincount(written.photon_page[own], minlength=len(frames))
+    sums = np.bincount(written.photon_page[own], delay_s[own], len(frames))
+    with np.errstate(invalid="ignore"):
+        expected = sums / n - 1e-9
+    lifetime, counts = reader.sum_masks_flim(mask, frames, offset_s=1e-9)
+    assert (counts[0] == n).all()
+    np.testing.assert_allclose(lifetime[0], expected)
+    phasor = np.exp(2j * np.pi * reader.repetition_rate_hz * delay_s)
+    mean = phasor[written.photon_page == 3].mean()
+    found, counts = reader.flim_map([3], "phasor")
+    assert np.isclose(np.nansum(found * counts) / counts.sum(), mean)
+    masked, _ = reader.sum_masks_flim(np.ones((1, 9, 14), bool), [3], "phasor")
+    assert np.isclose(masked[0, 0], mean)
+    with pytest.raises(ValueError, match="method"):
+        reader.flim_map([0], "chi_sq")  # type: ignore[arg-type]
+
+
+def test_empty_compressed_pages_have_lifetimes_too(reader: SiffReader, written: SyntheticSiff) -> None:
+    """The peer fails on them."""
+    empty = [i for i, kind in enumerate(written.kind) if kind == "compressed" and not written.counts[i].any()]
+    lifetime, counts = reader.flim_map(empty[:2])
+    assert np.isnan(lifetime).all()
+    assert not counts.any()
+
+
+@pytest.mark.parametrize("kind", ["raw", "compressed"])
+def test_bright_pixels_do_not_wrap(tmp_path: Path, kind: str) -> None:
+    n = 70_000 if kind == "raw" else 60_000
+    written = write_siff_recording(tmp_path, shape=(1, 1), photons_per_page=(n, 5), n_volumes=2, page_kinds=(kind,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ScanImageNwbWarning)
+        reader = SiffReader(written.path)
+    counts = reader.get_frames()
+    assert counts.reshape(-1).tolist() == [n, 5]
+    assert counts.dtype == (np.uint32 if kind == "raw" else np.uint16)
+    lifetime, counts = reader.flim_map()
+    assert counts.reshape(-1).tolist() == [n, 5]
+    expected = (written.delay_bin[:n].astype(float).mean() + 0.5) * 2e-11
+    assert np.isclose(lifetime[0, 0, 0], expected, rtol=1e-13)
+    assert reader.sum_mask(np.ones((1, 1), bool)).tolist() == [n, 5]
+
+
+def test_plain_pages_are_counts_without_delays(tmp_path: Path) -> None:
+    written = write_siff_recording(tmp_path, page_kinds=("plain", "raw", "compressed"), n_volumes=6)
+    reader = SiffReader(written.path)
+    assert (reader.get_frames() == written.counts).all()
+    assert (reader.sum_mask(np.ones((16, 12), bool)) == 200).all()
+    with pytest.raises(UnsupportedFormatError, match="page 0 holds counts only"):
+        reader.get_histogram()
+    assert reader.get_histogram([1, 2, 4, 5]).sum() == 800
+
+
+def test_epoch_is_corrected_over_the_whole_file(tmp_path: Path) -> None:
+    written = write_siff_recording(tmp_path, n_volumes=6000, shape=(2, 2), photons_per_page=1, drift_ppm=60.0)
+    reader = SiffReader(written.path)
+    error_s = (reader.get_time(None, "epoch") - written.true_epoch_ns) / 1e9
+    assert np.abs(error_s).max() < 0.02
+    drifted_s = (reader.get_time(None, "laser_epoch") - written.true_epoch_ns) / 1e9
+    assert drifted_s[-1] - drifted_s[0] > 0.005
+    assert abs(error_s[-1] - error_s[0]) < 0.005
+    assert reader.get_time([5], "epoch")[0] == reader.get_time(None, "epoch")[5]
+    assert (reader.get_time(None, "host_epoch") == written.host_epoch_ns).all()
+    assert (np.diff(reader.get_time(None, "epoch")) > 0).all()
+
+
+def test_events_are_all_there(tmp_path: Path) -> None:
+    events = [(1, "Bar on", None), (3, "two\nlines = 1", 0.5), (7, "café", 1.25), (7, "epoch = 5", None)]
+    written = write_siff_recording(tmp_path, n_planes=2, n_flyback=2, n_volumes=3, appended_text=events)
+    reader = SiffReader(written.path)
+    assert [(event.frame, event.text, event.time_s) for event in reader.get_appended_text()] == events
+    assert [event.text for event in reader.get_appended_text([3])] == ["two\nlines = 1"]
+    assert (reader.get_time(range(12), "laser_epoch") == written.laser_epoch_ns).all()
+
+
+def test_im_params_show_the_recording(reader: SiffReader) -> None:
+    im_params = reader.im_params
+    assert im_params.array_shape == (8, 3, 2, 9, 14)
+    assert im_params.single_channel_volume == (3, 9, 14)
+    assert im_params.FastZ.discardFlybackFrames is True
+    assert im_params.Scan2D.hAcq.Tau_bins == 629
+    shown = str(im_params)
+    assert all(word in shown for word in ("FastZ", "base", "imagingRoiGroup", "64"))
+    assert "numDiscardFlybackFrames" in str(im_params.FastZ)
+    assert im_params.flatten_by_timepoints(timepoint_end=2) == [0, 2, 4, 8, 10, 12]
+    assert im_params.flatten_by_timepoints(0, 3, reference_z=1, color_channel=1) == [3, 11, 19]
+    assert im_params.framelist_by_color(1, upper_bound_timepoint=1) == [1, 3, 5]
+    assert im_params.framelist_by_slices(0, 0, 2, slices=[2, 0]) == [4, 0, 12, 8]
+    frames = reader.get_frames(im_params.flatten_by_timepoints(color_channel=None))
+    assert frames.reshape(im_params.array_shape).shape == im_params.array_shape
+    for call in (
+        lambda: im_params.flatten_by_timepoints(0, 9),
+        lambda: im_params.flatten_by_timepoints(reference_z=3),
+        lambda: im_params.framelist_by_slices(slices=[-1]),
+    ):
+        with pytest.raises(FrameIndexError):
+            call()
+    with pytest.raises(AttributeError, match="no module"):
+        _ = im_params.NoSuch
+
+
+def test_flyback_needs_fast_z(tmp_path: Path) -> None:
+    """`numDiscardFlybackFrames` alone means nothing; the peer then loses half of the frames."""
+    overrides = {"hFastZ.numDiscardFlybackFrames": "1", "hFastZ.discardFlybackFrames": "true"}
+    written = write_siff_recording(tmp_path, n_volumes=10, header_overrides=overrides)
+    assert len(SiffReader(written.path).get_frames()) == 10
+
+
+def test_buffers_hold_a_few_frames(reader: SiffReader) -> None:
+    whole, parts = reader.get_frames(), list(reader.iter_frames(buffer_bytes=2 * 9 * 14 * 5))
+    assert [len(pages) for pages, _ in parts] == [5, 5, 5, 5, 4]
+    assert (np.concatenate([counts for _, counts in parts]) == whole).all()
+    maps = np.concatenate([found for _, found, _ in reader.iter_flim_maps(buffer_bytes=1)])
+    np.testing.assert_array_equal(maps, reader.flim_map()[0])
+
+
+def test_what_the_file_does_not_say_can_be_given(tmp_path: Path) -> None:
+    overrides = {"hScan2D.hAcq.Tau_bins": None, "hScan2D.hAcq.binResolution": None}
+    path = write_siff_recording(tmp_path, header_overrides=overrides).path
+    reader = SiffReader(path)
+    assert reader.get_frames().sum() == 2000
+    with pytest.raises(HeaderFieldError, match="give num_bins"):
+        reader.get_histogram()
+    reader = SiffReader(path, num_bins=700, tcspc_resolution_s=1e-11, repetition_rate_hz=40e6)
+    assert len(reader.get_histogram()) == 700
+    assert (reader.tcspc_resolution_s, reader.repetition_rate_hz) == (1e-11, 40e6)
+    for bad in ({"num_bins": 0}, {"tcspc_resolution_s": -1}, {"repetition_rate_hz": 0}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            SiffReader(path, **bad)
+
+
+def test_bins_are_five_picoseconds_times_a_power_of_two(tmp_path: Path) -> None:
+    reader = SiffReader(write_siff_recording(tmp_path, bin_resolution=0, num_bins=2516).path)
+    assert (reader.tcspc_resolution_s, reader.num_bins) == (5e-12, 2516)
+    assert len(reader.get_histogram()) == 2516
+
+
+def test_scanimage_tiffs_open_as_well(tmp_path: Path) -> None:
+    written = write_scanimage_recording(tmp_path, n_channels=2, n_planes=2, n_flyback=1, n_volumes=4)
+    reader = SiffReader(written.paths[0])
+    pages = np.flatnonzero((written.plane >= 0) & (written.channel == 0))
+    assert (reader.get_frames() == written.pages[pages]).all()
+    masks = np.random.default_rng(0).random((3, 2, 16, 12)) > 0.5
+    expected = np.einsum("fyx,mfyx->mf", written.pages[pages].astype(np.int64), masks[:, written.plane[pages]])
+    assert (reader.sum_masks(masks) == expected).all()
+    assert (reader.get_frames([0], {0: (1, -2)})[0] == np.roll(written.pages[0], (1, -2), (0, 1))).all()
+    assert (reader.get_time(range(4)) == written.timestamps_s[:4]).all()
+    with pytest.raises(UnsupportedFormatError, match="no arrival times"):
+        reader.flim_map()
+
+
+def test_a_reader_without_a_file_says_so(written: SyntheticSiff) -> None:
+    reader = SiffReader()
+    with pytest.raises(ValueError, match="no file is open"):
+        reader.get_frames()
+    reader.open(written.path)
+    assert reader.num_frames == len(written.counts)
+    with pytest.raises(NotImplementedError, match="registration_dict"):
+        reader.register(registration_method="siffpy")
+    with pytest.raises(FrameIndexError, match="frame 64"):
+        reader.get_frames([0, 64])
+    assert reader.get_frames([]).shape == (0, 9, 14)
+    assert reader.get_histogram([]).sum() == 0
+
+
+def test_a_page_of_another_shape_is_read_by_itself(tmp_path: Path) -> None:
+    written = write_siff_recording(tmp_path, n_volumes=3, page_kinds=("raw",))
+    data = bytearray(written.path.read_bytes())
+    ifd = int(read_page_table(written.path).columns["ifd_offset"][1])
+    data[ifd + 8 + 20 + 12 : ifd + 8 + 20 + 14] = (20).to_bytes(2, "little")
+    written.path.write_bytes(data)
+    reader = SiffReader(written.path)
+    assert reader.get_frames([1]).shape == (1, 20, 12)
+    assert reader.get_frames().shape == (2, 16, 12)
+    with pytest.raises(FormatError, match=r"page 1 .* read it by itself"):
+        reader.get_frames([0, 1])
