@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 from scanimage_nwb.nwb import chunk_pipeline
 from scanimage_nwb.nwb.chunk_pipeline import fill_dataset, filters_of
 
-FILTERS = [{}, {"compression": "gzip"}, {"compression": "gzip", "shuffle": True}]
+FILTERS = [
+    {},
+    {"compression": "gzip"},
+    {"compression": "gzip", "shuffle": True},
+    {"compression": "gzip", "compression_opts": 9, "shuffle": True},
+]
 DTYPES = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]
 
 
@@ -121,3 +126,19 @@ def test_filters_and_types_it_does_not_know_are_said(tmp_path: Path, options: di
         assert filters_of(dataset) is None
         with pytest.raises(ValueError, match="not known"):
             fill_dataset(dataset, lambda _: np.zeros(10), workers=1, thread_safe=True)
+
+
+def test_level_of_gzip_that_was_asked_for_is_honoured(tmp_path: Path) -> None:
+    """Level 0 stores without compressing; the default level compresses."""
+    values = np.zeros((4, 100, 100), "u2")
+    sizes = {}
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for level in (0, 4, 9):
+            options = {"chunks": (2, 100, 100), "compression": "gzip", "compression_opts": level}
+            dataset = file.create_dataset(f"level{level}", shape=values.shape, dtype="u2", **options)
+            fill_dataset(dataset, values.__getitem__, workers=1, thread_safe=True)
+            sizes[level] = dataset.id.get_storage_size()
+            assert np.array_equal(dataset[:], values)
+    assert sizes[0] > values.nbytes
+    assert sizes[4] < values.nbytes / 50
+    assert sizes[9] < values.nbytes / 50

@@ -1,5 +1,6 @@
 """A file appears under its name only when it is whole: write beside it, flush, rename."""
 
+import itertools
 import os
 import platform
 import re
@@ -13,6 +14,9 @@ import psutil
 __all__ = ["whole_or_nothing"]
 
 _HOST = re.sub(r"[^0-9A-Za-z]+", "-", platform.node()) or "host"
+_COUNTER = itertools.count()
+_IN_USE: set[Path] = set()
+"""Files that threads of this process are writing."""
 
 
 @contextmanager
@@ -54,15 +58,17 @@ def whole_or_nothing(path: Path, *, overwrite: bool) -> Iterator[Path]:
         raise FileExistsError(f"{path} is a folder, and no NWB file in Zarr form: it is not replaced. Name a file")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent} is no folder; make it before {path.name} is written into it")
-    _remove_leftovers(path)
-    partial = _partial_path(path)
+    _clear_leftovers(path)
+    partial = _beside(path, "partial")
+    _IN_USE.add(partial)
     try:
         yield partial
         _flush(partial)
-        _replace(partial, path)
+        _give_name(partial, path, overwrite)
         _flush_folder(path.parent)
     finally:
         _remove(partial)
+        _IN_USE.discard(partial)
 
 
 def _flush(path: Path) -> None:
@@ -83,12 +89,14 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _replace(partial: Path, path: Path) -> None:
+def _give_name(partial: Path, path: Path, overwrite: bool) -> None:
     """Give the whole file its name; a Zarr folder that is in the way is set aside first."""
+    if not overwrite and path.exists():
+        raise FileExistsError(f"{path} has appeared while it was written; it is not replaced. Allow to overwrite it")
     if not path.is_dir():
         partial.replace(path)
         return
-    aside = path.with_name(f".{path.name}.{os.getpid()}.old")
+    aside = _beside(path, "old")
     path.rename(aside)
     partial.rename(path)
     _remove(aside)
@@ -99,17 +107,28 @@ def _is_zarr(path: Path) -> bool:
     return any((path / name).is_file() for name in (".zgroup", ".zmetadata", "zarr.json"))
 
 
-def _partial_path(path: Path) -> Path:
-    """Return where this process writes the file that will be `path`."""
-    return path.with_name(f".{path.stem}.{_HOST}-{os.getpid()}.partial{path.suffix}")
+def _beside(path: Path, what: str) -> Path:
+    """Return a name beside `path` that no other writer uses, on this host or another."""
+    return path.with_name(f".{path.stem}.{_HOST}-{os.getpid()}-{next(_COUNTER)}.{what}{path.suffix}")
 
 
-def _remove_leftovers(path: Path) -> None:
-    """Remove what runs that were killed left beside `path`; a run that is alive, or on another host, keeps its file."""
-    pattern = re.compile(rf"\.{re.escape(path.stem)}\.{re.escape(_HOST)}-(\d+)\.partial{re.escape(path.suffix)}")
+def _clear_leftovers(path: Path) -> None:
+    """Remove what runs that were killed left beside `path`; a run that is alive, or on another host, keeps its file.
+
+    A Zarr folder that was set aside, and not yet replaced when its run was killed, gets its name back.
+    """
+    pattern = re.compile(
+        rf"\.{re.escape(path.stem)}\.{re.escape(_HOST)}-(\d+)-\d+\.(partial|old){re.escape(path.suffix)}"
+    )
     for leftover in path.parent.iterdir():
         match = pattern.fullmatch(leftover.name)
-        if match and (int(match[1]) == os.getpid() or not psutil.pid_exists(int(match[1]))):
+        if match is None or leftover in _IN_USE:
+            continue
+        if int(match[1]) != os.getpid() and psutil.pid_exists(int(match[1])):
+            continue
+        if match[2] == "old" and not path.exists():
+            leftover.rename(path)
+        else:
             _remove(leftover)
 
 
