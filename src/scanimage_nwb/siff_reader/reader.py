@@ -1,5 +1,6 @@
 """`SiffReader`: frames, histograms, lifetimes, masks and times of a .siff file or ScanImage TIFF."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scanimage_nwb.errors import FrameIndexError, HeaderFieldError, UnsupportedFormatError
+from scanimage_nwb.errors import FrameIndexError, HeaderFieldError, ScanImageNwbWarning, UnsupportedFormatError
 from scanimage_nwb.formats.siff import PhotonPages, SiffFacts, parse_siff_facts
 from scanimage_nwb.formats.siff_metadata import AppendedText
 from scanimage_nwb.recording import Recording, open_recording
@@ -148,6 +149,21 @@ class SiffReader:
         columns = [table.columns for table in recording.tables]
         self._heights = np.concatenate([found["height"] for found in columns])
         self._widths = np.concatenate([found["width"] for found in columns])
+        self._warn_of_other_shapes()
+
+    def _warn_of_other_shapes(self) -> None:
+        """Say once that pages of another shape (several regions) must be asked for by number."""
+        rows, columns = self.im_params.shape
+        other = np.flatnonzero((self._heights != rows) | (self._widths != columns))
+        if other.size:
+            page = other[0]
+            warnings.warn(
+                f"{self.recording.paths[0]}: {other.size} of {self.num_frames} pages are not {rows} x {columns} "
+                f"(first: page {page}, {self._heights[page]} x {self._widths[page]}); they are left out unless frames "
+                "names them",
+                ScanImageNwbWarning,
+                stacklevel=5,
+            )
 
     @property
     def recording(self) -> Recording:
