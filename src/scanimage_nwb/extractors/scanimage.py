@@ -129,10 +129,7 @@ class ScanImageImagingExtractor(PageSeriesExtractor):
         self.num_flyback_frames_per_channel = recording.index.layout.n_flyback
         self.is_volumetric = recording.n_planes > 1 and self.plane_index is None
         self._num_planes = recording.n_planes if self.is_volumetric else 1
-        self._volume_pages = self._select_pages()
-        self._sample_pages = self._volume_pages
-        if self.plane_index is not None:
-            self._sample_pages = self._volume_pages[:, self.plane_index : self.plane_index + 1]
+        self._sample_pages = self._select_pages()
 
     def _check_kind(self, recording: Recording) -> None:
         """Refuse files whose pages hold photons."""
@@ -143,17 +140,22 @@ class ScanImageImagingExtractor(PageSeriesExtractor):
             )
 
     def _select_pages(self) -> NDArray[np.int64]:
-        """Return the page of every sample and plane of the chosen channel, shape (samples, planes)."""
+        """Return the page of every sample and chosen plane of the channel, shape (samples, planes)."""
         pages = self.recording.index.sample_pages[..., self._channel_index]
         if self._slice_sample is not None:
             pages = pages[:, self._slice_sample : self._slice_sample + 1]
-        return pages.reshape(-1, self.recording.n_planes)
+        pages = pages.reshape(-1, self.recording.n_planes)
+        return pages if self.plane_index is None else pages[:, self.plane_index : self.plane_index + 1]
 
     def _read_samples(self, samples: NDArray[np.int64]) -> NDArray:
-        pixels = self.recording.read_pages(self._sample_pages[samples])
+        pixels = self._read_pages(self._sample_pages[samples])
         if self.is_volumetric:
             return pixels.transpose(axes_permutation("TZYX", ROIEXTRACTORS_AXES))
         return pixels[:, 0]
+
+    def _read_pages(self, pages: NDArray[np.int64]) -> NDArray:
+        """Read pages given as (samples, planes), to (samples, planes, rows, columns)."""
+        return self.recording.read_pages(pages)
 
     def get_num_samples(self) -> int:
         """Return the number of samples: complete volumes, or frames of planar data."""

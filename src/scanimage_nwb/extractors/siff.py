@@ -1,12 +1,8 @@
 """The photon counts of a .siff file with the interface of roiextractors."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
-from scanimage_nwb.axes import ROIEXTRACTORS_AXES, axes_permutation
 from scanimage_nwb.errors import PhotonRangeError, UnsupportedFormatError
 from scanimage_nwb.extractors.scanimage import ScanImageImagingExtractor
 from scanimage_nwb.recording import Recording
@@ -45,17 +41,6 @@ class SiffImagingExtractor(ScanImageImagingExtractor):
 
     extractor_name = "SiffImagingExtractor"
 
-    def __init__(
-        self,
-        file_path: str | Path | None = None,
-        channel_name: str | None = None,
-        file_paths: Sequence[str | Path] | None = None,
-        slice_sample: int | None = None,
-        plane_index: int | None = None,
-        interleave_slice_samples: bool = False,
-    ) -> None:
-        super().__init__(file_path, channel_name, file_paths, slice_sample, plane_index, interleave_slice_samples)
-
     def _check_kind(self, recording: Recording) -> None:
         """Refuse files whose pages hold no photons."""
         if not recording.tables[0].is_siff:
@@ -76,8 +61,7 @@ class SiffImagingExtractor(ScanImageImagingExtractor):
         self._dtype = np.dtype(np.uint16)
         self.reader = SiffReader.from_recording(recording)
 
-    def _read_samples(self, samples: NDArray[np.int64]) -> NDArray:
-        pages = self._sample_pages[samples]
+    def _read_pages(self, pages: NDArray[np.int64]) -> NDArray:
         counts = self.reader.get_frames(pages.reshape(-1))
         if counts.dtype != self._dtype:
             frame = int(pages.reshape(-1)[counts.reshape(len(counts), -1).max(axis=1).argmax()])
@@ -85,7 +69,4 @@ class SiffImagingExtractor(ScanImageImagingExtractor):
                 f"{self.file_path}: page {frame} has {counts.max()} photons in a pixel; a series of uint16 holds at "
                 "most 65,535. Read it with SiffReader.get_frames, which widens"
             )
-        counts = counts.reshape(*pages.shape, *counts.shape[1:])
-        if self.is_volumetric:
-            return counts.transpose(axes_permutation("TZYX", ROIEXTRACTORS_AXES))
-        return counts[:, 0]
+        return counts.reshape(*pages.shape, *counts.shape[1:])

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from scanimage_nwb.kernels.shuffle import shuffle
 
-__all__ = ["FilterSet", "fill_dataset", "filters_of"]
+__all__ = ["ChunkWriteError", "FilterSet", "fill_dataset", "filters_of"]
 
 _BLOCK_BYTES = 8_000_000
 """A job reads about so much at once: enough to be worth a thread, small enough that many fit into memory."""
@@ -33,6 +33,10 @@ _FASTEST_LEVEL = 1
 _KERNEL_AXES = 4
 
 Selection = tuple[slice, ...]
+
+
+class ChunkWriteError(OSError):
+    """A chunk cannot be stored; the message names file and dataset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ def fill_dataset(
 
     Raises
     ------
-    OSError
+    ChunkWriteError
         If a chunk cannot be stored; names the dataset.
     Exception
         Whatever `read` raises; no further block is begun then.
@@ -203,7 +207,7 @@ def _store(dataset: h5py.Dataset, block: _Block, on_block: Callable[[int, int], 
         try:
             dataset.id.write_direct_chunk(offset, data)
         except (OSError, RuntimeError) as error:
-            raise OSError(
+            raise ChunkWriteError(
                 f"{dataset.file.filename}: {dataset.name} cannot be written at {offset}: {error}. Is the disk full?"
             ) from error
         stored_bytes += len(data)

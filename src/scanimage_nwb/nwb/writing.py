@@ -21,7 +21,7 @@ from neuroconv.tools.nwb_helpers import (
 )
 from pynwb import NWBHDF5IO, NWBFile
 
-from scanimage_nwb.nwb.chunk_pipeline import fill_dataset, filters_of
+from scanimage_nwb.nwb.chunk_pipeline import ChunkWriteError, fill_dataset, filters_of
 from scanimage_nwb.nwb.progress import ProgressReporter, WriteProgress
 from scanimage_nwb.nwb.whole_file import whole_or_nothing
 
@@ -193,12 +193,12 @@ def _write_hdf5(nwbfile: NWBFile, path: Path, workers: int, reporter: ProgressRe
             except BaseException as error:
                 first = error
                 raise
-    except Exception as error:
+    except (OSError, RuntimeError) as error:  # what HDF5 raises
         # on a full disk, closing the file fails too, and would hide what failed first
         if first is not None and first is not error and "errno" not in str(first):
             raise first from None
         cause = first or error
-        if isinstance(cause, OSError) and "cannot be written at" in str(cause):
+        if isinstance(cause, ChunkWriteError):
             raise cause from None
         if "errno" in f"{cause} {cause.__cause__}":
             text = " ".join(str(cause).split())
