@@ -65,9 +65,9 @@ def run_plainly(*, debug: bool = False) -> Iterator[None]:
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", category=ScanImageNwbWarning)
         warnings.showwarning = show
-        _stop_on_termination()
         try:
-            yield
+            with _stopped_by_termination():
+                yield
         except BrokenPipeError:  # whoever read our output has seen enough; click ends quietly
             raise
         except _MENDABLE as error:
@@ -80,10 +80,17 @@ def run_plainly(*, debug: bool = False) -> Iterator[None]:
             sys.exit(130)
 
 
-def _stop_on_termination() -> None:
+@contextmanager
+def _stopped_by_termination() -> Iterator[None]:
     """Let SIGTERM end the program as Ctrl-C does, so that what is half written is removed."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _one_line(error: BaseException) -> str:
