@@ -54,8 +54,8 @@ def index_notes(recording: Recording) -> list[str]:
     if recording.layout.disputed_flyback:
         found = "the number of frames shows them" if index.layout.n_flyback else "they are taken for planes"
         notes.append(
-            f"the header counts {recording.layout.disputed_flyback} flyback frame(s) in each volume, but says that FastZ "
-            f"is off: {found}"
+            f"the header counts {recording.layout.disputed_flyback} flyback frame(s) in each volume, but says "
+            f"that FastZ is off: {found}"
         )
     if not index.has_frame_numbers:
         notes.append(
