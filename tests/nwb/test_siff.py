@@ -1,6 +1,7 @@
 """Photon counts of .siff files in NWB: read with plain pynwb, and compared with the truth of the recording."""
 
 import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ from nwbinspector import inspect_nwbfile, load_config
 from roiextractors import NwbImagingExtractor
 
 from scanimage_nwb.cli import main
-from scanimage_nwb.errors import MetadataError, PhotonRangeError, ScanImageNwbWarning
+from scanimage_nwb.errors import FormatError, MetadataError, PhotonRangeError, ScanImageNwbWarning
 from scanimage_nwb.nwb import (
     ScanImageConverter,
     ScanImageImagingInterface,
@@ -263,6 +264,36 @@ def test_damage_in_the_middle_leaves_no_file(tmp_path: Path) -> None:
     assert "page 3" in result.stderr
     assert "Traceback" not in result.stderr
     assert list(tmp_path.glob("*.nwb*")) == []
+
+
+@pytest.mark.parametrize("write", [write_siff_recording, write_scanimage_recording])
+def test_no_complete_volume_is_said(tmp_path: Path, write: Callable[..., Any]) -> None:
+    options = {"n_pages": 2} if write is write_siff_recording else {"drop_frames": [2]}
+    written = write(tmp_path, n_planes=3, n_volumes=1, **options)
+    path = written.path if write is write_siff_recording else written.paths[0]
+    with (
+        pytest.warns(ScanImageNwbWarning, match="1 volume"),
+        pytest.raises(FormatError, match=r"none of the volumes is complete, .* 2 page"),
+    ):
+        convert_recording([path], tmp_path / "out.nwb", timezone="UTC")
+    assert not list(tmp_path.glob("*.nwb*"))
+
+
+def test_the_first_series_is_read_as_suite2p_reads_it(tmp_path: Path) -> None:
+    """It takes the first TwoPhotonSeries, three axes, and halves uint16: counts must come out as they are."""
+    from pynwb import NWBHDF5IO
+    from pynwb.ophys import TwoPhotonSeries
+
+    written = write_siff_recording(tmp_path, n_volumes=30, photons_per_page=900)
+    out = convert_recording([written.path], tmp_path / "out.nwb")
+    with NWBHDF5IO(out, "r") as io:
+        nwbfile = io.read()
+        first = next(item for item in nwbfile.acquisition.values() if isinstance(item, TwoPhotonSeries))
+        assert len(first.data.shape) == 3
+        frames = np.array(first.data[:])
+    if frames.dtype in (np.uint16, np.int32):
+        frames = (frames // 2).astype(np.int16)
+    np.testing.assert_array_equal(frames.transpose(0, 2, 1), written.counts)
 
 
 def test_command_line(tmp_path: Path) -> None:
