@@ -4,7 +4,22 @@ Extractors, interfaces and commands all speak to files through `Recording`; noth
 is wrong with the files is found here, mended where the pages allow it, and said in one warning.
 """
 
+from scanimage_nwb.recording.alignment import (
+    FiresPer,
+    RecordingAlignment,
+    align_to_pulses,
+    pulse_events,
+    starts_on_one_clock,
+)
 from scanimage_nwb.recording.opening import open_recording
 from scanimage_nwb.recording.recording import Recording
 
-__all__ = ["Recording", "open_recording"]
+__all__ = [
+    "FiresPer",
+    "Recording",
+    "RecordingAlignment",
+    "align_to_pulses",
+    "open_recording",
+    "pulse_events",
+    "starts_on_one_clock",
+]
