@@ -247,7 +247,8 @@ def fit_epoch(laser_ns: NDArray[np.int64], host_ns: NDArray[np.int64], experimen
         slope, level = _early_line(asked, host[fresh] - asked, slope)
     late = host[fresh] - asked - level - slope * asked
     late -= late.mean()
-    uncertainty = float(np.sqrt(12 * np.mean(late**2) / len(fresh)) / max(np.ptp(asked), 1.0))
+    spread = 1.4826 * float(np.median(np.abs(late - np.median(late))))
+    uncertainty = spread * float(np.sqrt(12 / len(fresh)) / max(np.ptp(asked), 1.0))
     known = _USUAL_DRIFT**2 / (_USUAL_DRIFT**2 + uncertainty**2)
     return EpochFit(
         origin_ns=origin,
