@@ -9,17 +9,19 @@ from scanimage_nwb.recording.alignment import (
     RecordingAlignment,
     align_to_pulses,
     pulse_events,
-    starts_on_one_clock,
 )
+from scanimage_nwb.recording.events import RecordedEvent, read_events, trigger_times
 from scanimage_nwb.recording.opening import open_recording
 from scanimage_nwb.recording.recording import Recording
 
 __all__ = [
     "FiresPer",
+    "RecordedEvent",
     "Recording",
     "RecordingAlignment",
     "align_to_pulses",
     "open_recording",
     "pulse_events",
-    "starts_on_one_clock",
+    "read_events",
+    "trigger_times",
 ]

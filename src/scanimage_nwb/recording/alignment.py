@@ -1,8 +1,6 @@
-"""The pages of a recording on the clock of sync pulses, and several recordings on one clock."""
+"""The pages of a recording on the clock of sync pulses."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
 import numpy as np
@@ -13,7 +11,7 @@ from scanimage_nwb.frame_index import FrameIndex
 from scanimage_nwb.recording.recording import Recording
 from scanimage_nwb.time_axis import AlignmentReport, PulseAlignment, match_pulses
 
-__all__ = ["FiresPer", "RecordingAlignment", "align_to_pulses", "pulse_events", "starts_on_one_clock"]
+__all__ = ["FiresPer", "RecordingAlignment", "align_to_pulses", "pulse_events"]
 
 FiresPer = Literal["page", "frame", "plane", "volume"]
 """What fires a pulse. *page*: every page, so that the channels of a frame fire one after the other; *frame*: every
@@ -173,57 +171,3 @@ def _with_dropped_frames(
     share = rank / (skipped[before] + 1)
     made_up = frame_times[before] + share * (frame_times[before + 1] - frame_times[before])
     return np.sort(np.concatenate([frame_times, made_up]))
-
-
-def starts_on_one_clock(recordings: Sequence[Recording], *, session_start: datetime | None = None) -> list[float]:
-    """Return when the clock of each recording of a session started, in seconds of one clock.
-
-    The gaps between recordings are kept: those of one computer by the epochs in their files. Recordings of different
-    computers are only as close as these computers' clocks; sync pulses recorded by one device are better.
-
-    Parameters
-    ----------
-    recordings : sequence of Recording
-        In any order; ScanImage TIFF and .siff.
-    session_start : datetime, optional
-        Time 0, in the local time of the computers that recorded, without time zone; by default the earliest epoch.
-
-    Returns
-    -------
-    list of float
-        What to give to ``set_aligned_starting_time`` of an interface of each recording.
-
-    Raises
-    ------
-    TimeAxisError
-        If a recording does not say when it was made, or began before `session_start`.
-
-    Examples
-    --------
-    >>> from scanimage_nwb import open_recording
-    >>> from scanimage_nwb.testing import write_scanimage_recording
-    >>> one = write_scanimage_recording(folder, name="a", epoch=(2025, 4, 24, 16, 0, 0.5))
-    >>> two = write_scanimage_recording(folder, name="b", epoch=(2025, 4, 24, 16, 5, 0.75))
-    >>> starts_on_one_clock([open_recording(file_paths=written.paths) for written in (one, two)])
-    [0.0, 300.25]
-    """
-    epochs = []
-    for recording in recordings:
-        if recording.epoch is None:
-            raise TimeAxisError(
-                f"{recording.paths[0]} does not say when it was recorded; align it to sync pulses, or give its "
-                "start with set_aligned_starting_time"
-            )
-        epochs.append(recording.epoch)
-    if not epochs:
-        return []
-    start = min(epochs) if session_start is None else session_start
-    if start.tzinfo is not None:
-        raise TimeAxisError(
-            f"session_start is {start}; expected the local time of the computers that recorded, without time zone"
-        )
-    starts = [(epoch - start).total_seconds() for epoch in epochs]
-    if min(starts) < 0:
-        early = recordings[int(np.argmin(starts))]
-        raise TimeAxisError(f"{early.paths[0]} began at {early.epoch}, before session_start ({start})")
-    return starts
