@@ -285,6 +285,7 @@ def test_tiff_and_siff_in_one_file(tmp_path: Path) -> None:
     plain = read_with_plain_pynwb([out], tmp_path)[out]
     np.testing.assert_array_equal(plain.arrays["PhotonCounts"], siff.counts.transpose(0, 2, 1))
     np.testing.assert_array_equal(plain.arrays["TwoPhotonSeries"], tiff.pages.transpose(0, 2, 1))
+    assert plain.arrays["PhotonCounts"].dtype == np.int16
     assert set(plain.facts["devices"]) == {"Microscope", "ScanImage-FLIM"}
     assert {"ScanImageHeader", "ScanImageHeader2"} <= set(plain.facts["tables"])
 
