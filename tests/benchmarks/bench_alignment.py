@@ -63,10 +63,12 @@ def run_large(n: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--trains", type=int, default=500, help="how many random trains, without --full")
     parser.add_argument("--seed", type=int, default=0, help="of the first train")
     options = parser.parse_args()
-    run_large(1_000_000)
-    sys.exit(run_random(10_000 if options.full else 500, options.seed) > 0)
+    if options.trains == parser.get_default("trains"):
+        run_large(1_000_000)
+    sys.exit(run_random(10_000 if options.full else options.trains, options.seed) > 0)
 
 
 if __name__ == "__main__":
