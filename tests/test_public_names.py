@@ -13,6 +13,7 @@ EXPORTED = {
     "ScanImageImagingExtractor",
     "ScanImageLegacyImagingExtractor",
     "__version__",
+    "align_to_pulses",
     "extract_extra_metadata",
     "extract_timestamps_from_file",
     "open_recording",

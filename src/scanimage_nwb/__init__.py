@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         parse_metadata_v3_8,
         read_scanimage_metadata,
     )
-    from scanimage_nwb.recording import Recording, open_recording
+    from scanimage_nwb.recording import Recording, align_to_pulses, open_recording
     from scanimage_nwb.siff_reader import ImParams, SiffReader
 
 __version__ = "0.1.0"
@@ -33,6 +33,7 @@ __all__ = [
     "SiffImagingExtractor",
     "SiffReader",
     "__version__",
+    "align_to_pulses",
     "extract_extra_metadata",
     "extract_timestamps_from_file",
     "open_recording",
@@ -49,6 +50,7 @@ _HOME = {
     "Recording": "recording",
     "ScanImageImagingExtractor": "extractors",
     "ScanImageLegacyImagingExtractor": "extractors",
+    "align_to_pulses": "recording",
     "extract_extra_metadata": "metadata_utils",
     "extract_timestamps_from_file": "metadata_utils",
     "open_recording": "recording",

@@ -127,6 +127,19 @@ def _one_line(error: BaseException) -> str:
     help="Type of the photon counts of a .siff; what does not fit is refused.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print progress and result as lines of JSON.")
+@click.option("--sync", type=click.Path(path_type=Path), help="Sync pulses: .csv, .npy, .npz or .nwb, in seconds.")
+@click.option("--sync-name", help="Column, array or object of the file that holds the pulses.")
+@click.option(
+    "--sync-fires-per",
+    type=click.Choice(["page", "frame", "plane", "volume"]),
+    default="frame",
+    show_default=True,
+    help="What fires a pulse.",
+)
+@click.option("--sync-first-pulse", type=int, help="Pulse of the first frame or volume, if known; from 0.")
+@click.option(
+    "--sync-start-near", type=float, help="When the first one began on the pulses' clock, to less than half a step."
+)
 @_command
 def convert(
     paths: tuple[Path, ...],
@@ -143,13 +156,18 @@ def convert(
     cloud: bool,
     count_dtype: Literal["int16", "uint16", "uint32"],
     as_json: bool,
+    sync: Path | None,
+    sync_name: str | None,
+    sync_fires_per: str,
+    sync_first_pulse: int | None,
+    sync_start_near: float | None,
 ) -> None:
     """Convert a recording to NWB.
 
     PATHS is one file of the recording (the others are found beside it), exactly its files in the order of time, or a
     folder that holds one recording.
     """
-    from scanimage_nwb.nwb import convert_recording, load_metadata_file
+    from scanimage_nwb.nwb import SyncOptions, convert_recording, load_metadata_file
 
     sources = _recording_in(paths)
     written = convert_recording(
@@ -165,6 +183,7 @@ def convert(
         progress=_JsonProgress() if as_json else True,
         workers=workers,
         cloud=cloud,
+        sync=SyncOptions(sync, sync_fires_per, sync_name, sync_first_pulse, sync_start_near) if sync else None,
         count_dtype=count_dtype,
     )
     size = written.stat().st_size

@@ -6,8 +6,10 @@ from typing import Any
 
 from scanimage_nwb.errors import MetadataError
 from scanimage_nwb.extractors.siff import CountDtype
+from scanimage_nwb.nwb.alignment import SyncOptions
 from scanimage_nwb.nwb.converter import ScanImageConverter
 from scanimage_nwb.nwb.progress import WriteProgress
+from scanimage_nwb.nwb.pulse_sources import read_pulse_times
 from scanimage_nwb.nwb.start_time import EXPECTED_START_TIME, with_timezone
 from scanimage_nwb.nwb.user_metadata import merge_metadata, warn_of_unused_entries
 
@@ -29,6 +31,7 @@ def convert_recording(
     workers: int | None = None,
     cloud: bool = False,
     count_dtype: CountDtype = "int16",
+    sync: SyncOptions | None = None,
 ) -> Path:
     """Convert a recording, TIFF or .siff, to an NWB file, all channels unless some are named.
 
@@ -59,6 +62,9 @@ def convert_recording(
         As for `write_nwbfile`.
     count_dtype : {'int16', 'uint16', 'uint32'}
         Type of the photon counts of a .siff; see `SiffImagingInterface`.
+
+    sync : SyncOptions, optional
+        Sync pulses to take the times of all samples from.
 
     Returns
     -------
@@ -97,6 +103,13 @@ def convert_recording(
         fields = merged.get(section)
         if isinstance(fields, dict) and name in fields:
             fields[name] = with_timezone(fields[name], timezone, where=f"{section}.{name}")
+    if sync is not None:
+        converter.align_to_pulses(
+            read_pulse_times(sync.pulses, sync.name),
+            sync.fires_per,  # type: ignore[arg-type]  # checked there
+            first_pulse=sync.first_pulse,
+            start_near_s=sync.start_near_s,
+        )
     _make_folder(nwbfile_path.parent)
     options = {name: {"stub_test": stub_test} for name in converter.data_interface_objects}
     converter.run_conversion(

@@ -11,7 +11,7 @@ from scanimage_nwb.extractors.siff import CountDtype
 from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface, WholeFileWriting
 from scanimage_nwb.nwb.siff_interface import SiffImagingInterface
 from scanimage_nwb.nwb.user_metadata import merge_metadata
-from scanimage_nwb.recording import open_recording
+from scanimage_nwb.recording import FiresPer, RecordingAlignment, open_recording
 
 __all__ = ["ScanImageConverter"]
 
@@ -101,6 +101,29 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
             interface._start_time = first._start_time  # one recording, one start, one warning about its time zone
             metadata = merge_metadata(metadata, interface.get_metadata())
         return DeepDict(metadata)
+
+    def align_to_pulses(self, pulse_times_s: Any, fires_per: FiresPer = "frame", **options: Any) -> RecordingAlignment:
+        """Give the samples of all channels their times on the clock that recorded the sync pulses.
+
+        Parameters
+        ----------
+        pulse_times_s, fires_per, **options
+            As for `ScanImageImagingInterface.align_to_pulses`.
+
+        Returns
+        -------
+        RecordingAlignment
+
+        Raises
+        ------
+        TimeAxisError
+            If the pulses cannot belong to the recording, or fit it in several ways.
+        """
+        first, *others = self.data_interface_objects.values()
+        found: RecordingAlignment = first.align_to_pulses(pulse_times_s, fires_per, **options)
+        for interface in others:
+            interface.use_alignment(found)
+        return found
 
     def get_num_samples(self) -> int:
         """Return the number of samples that every channel has."""

@@ -81,7 +81,7 @@ def add_imaging_series(
     if not {"buffer_shape", "buffer_gb"} & options.keys():
         options["buffer_gb"] = max(_BUFFER_GB, np.prod(options.get("chunk_shape", 0)) * 8e-9)
     data = ImagingExtractorDataChunkIterator(extractor, **options)
-    times = _time_fields(extractor, always_write_timestamps)
+    times = _share_timestamps(nwbfile, _time_fields(extractor, always_write_timestamps))
     series = _build(TwoPhotonSeries, f"Ophys.MicroscopySeries.{key}", imaging_plane=plane, data=data, **times, **fields)
     nwbfile.add_acquisition(series)
     return series
@@ -143,6 +143,15 @@ def _time_fields(extractor: ScanImageImagingExtractor, always_write_timestamps: 
     if rate is None or always_write_timestamps:
         return {"timestamps": times}
     return {"rate": float(rate), "starting_time": float(times[0]) if len(times) else 0.0}
+
+
+def _share_timestamps(nwbfile: NWBFile, times: dict[str, Any]) -> dict[str, Any]:
+    """Link the timestamps of a series that is in the file already and has the very same ones."""
+    for series in nwbfile.acquisition.values():
+        known = series.timestamps if isinstance(series, TimeSeries) and series.rate is None else None
+        if "timestamps" in times and isinstance(known, np.ndarray) and np.array_equal(known, times["timestamps"]):
+            return {"timestamps": series}
+    return times
 
 
 def add_frame_numbers(nwbfile: NWBFile, series: TwoPhotonSeries, extractor: ScanImageImagingExtractor) -> None:

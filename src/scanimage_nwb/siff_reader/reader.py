@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scanimage_nwb.errors import FrameIndexError, HeaderFieldError, ScanImageNwbWarning, UnsupportedFormatError
 from scanimage_nwb.formats.siff import PhotonPages, SiffFacts, parse_siff_facts
-from scanimage_nwb.formats.siff_metadata import AppendedText
+from scanimage_nwb.formats.siff_metadata import AppendedText, EpochFit
 from scanimage_nwb.recording import Recording, open_recording
 from scanimage_nwb.siff_reader import photon_work as work
 from scanimage_nwb.siff_reader.frame_times import FrameTexts
@@ -560,6 +560,11 @@ class SiffReader:
             If the file has no such clock.
         """
         return self._texts.times(self._pages(frames, color_channel), reference_time)
+
+    @property
+    def epoch_fit(self) -> EpochFit:
+        """How the laser's clock was corrected by the host's, over the whole recording, and how well that fits."""
+        return self._texts.epoch_fit
 
     def get_frame_metadata(self, frames: Frames = None, *, color_channel: int | None = 0) -> NDArray:
         """Return what the texts of frames say, as one structured array (see `FRAME_METADATA`).
