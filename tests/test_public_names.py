@@ -10,6 +10,7 @@ EXPORTED = {
     "SiffImagingExtractor",
     "SiffReader",
     "Recording",
+    "RegistrationInfo",
     "ScanImageImagingExtractor",
     "ScanImageLegacyImagingExtractor",
     "__version__",
@@ -21,6 +22,7 @@ EXPORTED = {
     "parse_metadata",
     "parse_metadata_v3_8",
     "read_scanimage_metadata",
+    "register",
 }
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         read_scanimage_metadata,
     )
     from scanimage_nwb.recording import Recording, align_to_pulses, open_recording
+    from scanimage_nwb.registration import RegistrationInfo, register
     from scanimage_nwb.siff_reader import ImParams, SiffReader
 
 __version__ = "0.1.0"
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ImParams",
     "Recording",
+    "RegistrationInfo",
     "ScanImageImagingExtractor",
     "ScanImageLegacyImagingExtractor",
     "SiffImagingExtractor",
@@ -41,6 +43,7 @@ __all__ = [
     "parse_metadata",
     "parse_metadata_v3_8",
     "read_scanimage_metadata",
+    "register",
 ]
 
 _HOME = {
@@ -48,6 +51,7 @@ _HOME = {
     "SiffImagingExtractor": "extractors",
     "SiffReader": "siff_reader",
     "Recording": "recording",
+    "RegistrationInfo": "registration",
     "ScanImageImagingExtractor": "extractors",
     "ScanImageLegacyImagingExtractor": "extractors",
     "align_to_pulses": "recording",
@@ -58,6 +62,7 @@ _HOME = {
     "parse_metadata": "metadata_utils",
     "parse_metadata_v3_8": "metadata_utils",
     "read_scanimage_metadata": "metadata_utils",
+    "register": "registration",
 }
 
 

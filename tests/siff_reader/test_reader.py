@@ -390,7 +390,7 @@ def test_a_reader_without_a_file_says_so(written: SyntheticSiff) -> None:
         reader.get_frames()
     reader.open(written.path)
     assert reader.num_frames == len(written.counts)
-    with pytest.raises(NotImplementedError, match="registration_dict"):
+    with pytest.raises(ValueError, match="method is 'siffpy'"):
         reader.register(registration_method="siffpy")
     with pytest.raises(FrameIndexError, match="frame 64"):
         reader.get_frames([0, 64])

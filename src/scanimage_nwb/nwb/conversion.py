@@ -12,6 +12,7 @@ from scanimage_nwb.nwb.progress import WriteProgress
 from scanimage_nwb.nwb.pulse_sources import read_pulse_times
 from scanimage_nwb.nwb.start_time import EXPECTED_START_TIME, with_timezone
 from scanimage_nwb.nwb.user_metadata import merge_metadata, warn_of_unused_entries
+from scanimage_nwb.registration import RegistrationInfo
 
 __all__ = ["convert_recording"]
 
@@ -30,6 +31,8 @@ def convert_recording(
     progress: bool | Callable[[WriteProgress], None] = False,
     workers: int | None = None,
     cloud: bool = False,
+    registration: RegistrationInfo | None = None,
+    write_corrected: bool = False,
     count_dtype: CountDtype = "int16",
     sync: SyncOptions | None = None,
 ) -> Path:
@@ -60,6 +63,10 @@ def convert_recording(
         Show a progress bar, or what to call instead.
     workers, cloud : optional
         As for `write_nwbfile`.
+    registration : RegistrationInfo, optional
+        Motion to write beside the channels.
+    write_corrected : bool
+        Write the corrected movies too.
     count_dtype : {'int16', 'uint16', 'uint32'}
         Type of the photon counts of a .siff; see `SiffImagingInterface`.
 
@@ -94,6 +101,7 @@ def convert_recording(
         count_dtype=count_dtype,
     )
     converter.show_progress, converter.writer_options = progress, {"workers": workers, "cloud": cloud}
+    converter.registration, converter.write_corrected = registration, write_corrected
     found = converter.get_metadata()
     merged = merge_metadata(found, metadata or {})
     warn_of_unused_entries(found, merged)

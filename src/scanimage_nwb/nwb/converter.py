@@ -6,12 +6,15 @@ from typing import Any
 from neuroconv import ConverterPipe
 from neuroconv.utils import DeepDict, get_json_schema_from_method_signature
 from pydantic import FilePath
+from pynwb import NWBFile
 
 from scanimage_nwb.extractors.siff import CountDtype
 from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface, WholeFileWriting
+from scanimage_nwb.nwb.registration import add_registration
 from scanimage_nwb.nwb.siff_interface import SiffImagingInterface
 from scanimage_nwb.nwb.user_metadata import merge_metadata
 from scanimage_nwb.recording import FiresPer, RecordingAlignment, open_recording
+from scanimage_nwb.registration import RegistrationInfo
 
 __all__ = ["ScanImageConverter"]
 
@@ -43,6 +46,11 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
     keywords = ScanImageImagingInterface.keywords
     associated_suffixes = (*ScanImageImagingInterface.associated_suffixes, *SiffImagingInterface.associated_suffixes)
     info = "Converter for all channels of a ScanImage recording."
+
+    registration: RegistrationInfo | None = None
+    """Motion that is written beside the channels; None for none."""
+    write_corrected: bool = False
+    """Whether the corrected movies are written too."""
 
     def __init__(
         self,
@@ -82,6 +90,12 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
             )
         super().__init__(data_interfaces=interfaces)
         self.show_progress = verbose
+
+    def add_to_nwbfile(self, nwbfile: NWBFile, metadata: Any, conversion_options: dict | None = None) -> None:
+        """Add every channel, and the registration if there is one; parameters as for neuroconv's converters."""
+        super().add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, conversion_options=conversion_options)
+        if self.registration is not None:
+            add_registration(nwbfile, self.registration, write_corrected=self.write_corrected)
 
     @classmethod
     def get_source_schema(cls) -> dict[str, Any]:
