@@ -72,6 +72,10 @@ class FitPlan:
         shape = [name for name in names if name.startswith("tau")]
         shape += [name for name in irf_names if self.irf_is_free]
         object.__setattr__(self, "free", tuple(name for name in shape if name not in self.fixed))
+        idle = [name for name in self.bounds if name.startswith("irf") and name not in self.free]
+        idle += [name for name in self.fixed if name.startswith("irf") and name not in irf_names]
+        if idle:
+            raise ValueError(f"{idle} of this IRF are not fitted: leave out their bounds and values, or set fit_irf")
         object.__setattr__(self, "mixing", _mixing_matrix(self.n_components, self.fixed))
 
     @property

@@ -1,8 +1,9 @@
 """What a fit found: the decay, its standard errors and the goodness of fit.
 
 The covariance is the inverse of the expected Fisher information at the optimum, carried over to fractions, background
-and mean lifetimes by the delta method. What a bound holds has no error (NaN). The bias that estimates have at finite
-photon counts is taken off to first order, where it is small beside the error and the result stays in its range.
+and mean lifetimes by the delta method. What a bound holds has no error (NaN); a background or component of which the
+fit finds nothing widens the errors of the others all the same. The bias that estimates have at finite photon counts is
+taken off to first order, where it is small beside the error and the result stays in its range.
 """
 
 import math
@@ -26,6 +27,7 @@ _SINGULAR = 1e-12
 """Least eigenvalue of the information, scaled to ones on its diagonal, that photons are taken to determine."""
 _MOST_BIAS = 0.5
 """Of a standard error: a larger bias is more than its first order tells."""
+_ROUNDING = 1e-9
 _RANGES = {"tau": (0.0, math.inf), "fraction": (0.0, 1.0), "irf": (-math.inf, math.inf), "background": (0.0, 1.0)}
 
 
@@ -53,7 +55,7 @@ class DecayFit:
     n_photons_beyond: int
     """Photons in bins beyond the laser's period, which no model explains: they are left out, and `message` says so."""
     expected: Array
-    """Expected counts in each bin, shape (num_bins,); also in bins that were not fitted."""
+    """Most likely expected counts in each bin, shape (num_bins,); also in bins that were not fitted."""
     deviance: float
     """Twice the log likelihood ratio to a model that fits every bin; without a known distribution at low counts."""
     chi_square: float
@@ -95,17 +97,26 @@ def _natural_jacobian(plan: FitPlan, theta: Array) -> Array:
     fraction = amplitudes[:-1] / emitted
     d_emitted = plan.mixing[:-1].sum(axis=0)
     jacobian[k : 2 * k, n_shape:] = (plan.mixing[:-1] - np.outer(fraction, d_emitted)) / emitted
+    if np.count_nonzero(d_emitted) == 1:  # one amplitude decides them all, and rounding is no error
+        jacobian[k : 2 * k] = 0
     d_every = plan.mixing.sum(axis=0)
     jacobian[-1, n_shape:] = (plan.mixing[-1] - amplitudes[-1] / every * d_every) / every
+    jacobian[[i for i, name in enumerate(names) if name in plan.fixed]] = 0
     return jacobian
 
 
-def _covariance(plan: FitPlan, best: Optimum) -> tuple[Array, NDArray[np.bool_]]:
-    """Return the covariance of theta, zero where a bound holds, and which entries photons tell nothing of."""
-    information = (best.jacobian / np.maximum(best.expected, LEAST_EXPECTED)) @ best.jacobian.T
+def _covariance(plan: FitPlan, at: Optimum, *, with_empty: bool) -> tuple[Array, NDArray[np.bool_]]:
+    """Return the covariance of theta, zero where a bound holds, and which entries have none of their own.
+
+    With `with_empty`, amplitudes that are held at zero vary as far as others are concerned: that there is none of a
+    background or component is a finding of the fit, and as uncertain as the rest.
+    """
+    information = (at.jacobian / np.maximum(at.expected, LEAST_EXPECTED)) @ at.jacobian.T
     scale = np.sqrt(np.diagonal(information))
-    known = scale > 0
-    keep = known & ~best.held
+    may_vary = ~at.held
+    if with_empty:
+        may_vary[len(plan.free) :] = True
+    keep = (scale > 0) & may_vary
     covariance = np.zeros_like(information)
     if keep.any():
         unit = scale[keep]
@@ -115,7 +126,7 @@ def _covariance(plan: FitPlan, best: Optimum) -> tuple[Array, NDArray[np.bool_]]
             return covariance, np.ones(scale.size, bool)
         inverse = (vectors / values) @ vectors.T
         covariance[np.ix_(keep, keep)] = inverse / np.outer(unit, unit)
-    return covariance, ~keep
+    return covariance, ~keep | at.held
 
 
 def report_fit(
@@ -124,19 +135,18 @@ def report_fit(
     """Return the result of a search in the parameters that people use."""
     values = natural_values(plan, best.theta)
     if not best.converged or not all(math.isfinite(values[f"fraction_{k}"]) for k in range(plan.n_components)):
-        reason = "no convergence" if not best.converged else "no fluorescence: all photons are background"
+        reason = "no convergence" if not best.converged else "no fluorescence: the components hold no photons"
         return failed_fit(plan, reason, *photons)
-    theta_covariance, unknown = _covariance(plan, best)
-    jacobian = _natural_jacobian(plan, best.theta)
-    covariance = jacobian @ theta_covariance @ jacobian.T
     names = parameter_names(plan.n_components)
-    remarks = _remarks(plan, best, values, photons, clamped)
+    remarks, at = _remarks(plan, best, values, photons, clamped), best
     if correct_bias:
-        bias = _bias(plan, best, values, theta_covariance, jacobian)
-        if bias is None:
+        bias, at = _correct_bias(plan, best, values)
+        values = {name: values[name] - one for name, one in zip(names, bias.tolist(), strict=True)}
+        if at is best:
             remarks.append("photons are too few to correct the bias of the estimate")
-        else:
-            values = {name: values[name] - one for name, one in zip(names, bias.tolist(), strict=True)}
+    theta_covariance, unknown = _covariance(plan, at, with_empty=True)
+    jacobian = _natural_jacobian(plan, at.theta)
+    covariance = jacobian @ theta_covariance @ jacobian.T
     for i in _unknown_parameters(plan, unknown, covariance):
         covariance[i], covariance[:, i] = np.nan, np.nan
     order = _order(plan, values)
@@ -144,7 +154,9 @@ def report_fit(
     covariance = covariance[np.ix_(picked, picked)]
     found = dict(zip(names, (values[names[i]] for i in picked), strict=True))
     lifetimes, fractions = ([found[f"{kind}_{k}"] for k in range(plan.n_components)] for kind in ("tau", "fraction"))
-    offset = found["irf_offset"] % plan.axis.period_s if isinstance(plan.irf, Irf) else found["irf_offset"]
+    offset = found["irf_offset"]
+    if isinstance(plan.irf, Irf) and "irf_offset" in plan.free:
+        offset %= plan.axis.period_s
     params = FLIMParams(exps_of(lifetimes, fractions), Irf(offset, found["irf_sigma"]), found["background"])
     chi_square, freedom, p_value = pooled_chi_square(counts[plan.used], best.expected, plan.n_free)
     tau, irf = plan.shape_of(best.theta)
@@ -172,15 +184,15 @@ def _order(plan: FitPlan, values: dict[str, float]) -> list[int]:
     return order if named else sorted(order, key=lambda k: values[f"tau_{k}"])
 
 
-def _bias(
-    plan: FitPlan, best: Optimum, values: Mapping[str, float], covariance: Array, jacobian: Array
-) -> Array | None:
-    """Return the bias of every parameter; None where it is not small beside its error, or leads out of range.
+def _correct_bias(plan: FitPlan, best: Optimum, values: Mapping[str, float]) -> tuple[Array, Optimum]:
+    """Return the bias of every parameter, and the search's end less its own bias.
 
     The bias belongs to the true theta, and the estimate less its bias is nearer to that than the estimate: so it is
-    computed there, after a first time at the estimate.
+    computed there, after a first time at the estimate. Where it is not small beside the error, or leads out of range,
+    it is zero and the end that was given is returned.
     """
     found = np.array(list(values.values()))
+    nothing = np.zeros(found.size), best
 
     def mean(theta: Array) -> Array:
         return plan.expected(theta)[0]
@@ -188,24 +200,36 @@ def _bias(
     def report(theta: Array) -> Array:
         return np.array(list(natural_values(plan, theta).values()))
 
+    covariance, _ = _covariance(plan, best, with_empty=False)
+    if not _is_narrow(plan, covariance):
+        return nothing
+    theta = best.theta - estimate_bias(mean, best.theta, covariance, best.jacobian)
+    if (theta[len(plan.free) :] < 0).any():
+        return nothing
+    expected, slopes = plan.expected(theta)
+    nearer = best._replace(theta=theta, expected=expected, jacobian=slopes)
+    there, _ = _covariance(plan, nearer, with_empty=False)
+    if not _is_narrow(plan, there):
+        return nothing
+    jacobian = _natural_jacobian(plan, best.theta)
+    theta_bias = estimate_bias(mean, theta, there, slopes)
+    bias = np.nan_to_num(jacobian @ theta_bias + contracted_curvature(report, theta, there) / 2)
     errors = np.sqrt(np.maximum(np.diagonal(jacobian @ covariance @ jacobian.T), 0))
-    first = estimate_bias(mean, best.theta, covariance, best.jacobian)
-    nearer = best.theta - first
-    if (nearer[len(plan.free) :] < 0).any():
-        return None
-    expected, slopes = plan.expected(nearer)
-    there, _ = _covariance(plan, best._replace(theta=nearer, expected=expected, jacobian=slopes))
-    theta_bias = estimate_bias(mean, nearer, there, slopes)
-    bias = np.nan_to_num(jacobian @ theta_bias + contracted_curvature(report, nearer, there) / 2)
-    corrected = dict(zip(values, found - bias, strict=True))
-    in_range = all(
-        _RANGES[name.split("_")[0]][0] <= one <= _RANGES[name.split("_")[0]][1]
-        for name, one in corrected.items()
-        if math.isfinite(one)
-    )
-    in_bounds = all(low <= corrected[name] <= high for name, (low, high) in plan.bounds.items())
-    is_small = (np.abs(bias) <= _MOST_BIAS * errors + 1e-9 * np.abs(np.nan_to_num(found))).all()
-    return bias if is_small and in_range and in_bounds else None
+    is_small = (np.abs(bias) <= _MOST_BIAS * errors + _ROUNDING * np.abs(np.nan_to_num(found))).all()
+    return (bias, nearer) if is_small and _is_in_range(plan, dict(zip(values, found - bias, strict=True))) else nothing
+
+
+def _is_in_range(plan: FitPlan, values: Mapping[str, float]) -> bool:
+    """Return whether values are possible, and within the bounds that a user gave."""
+    ranges = [(values[name], _RANGES[name.split("_")[0]]) for name in values if math.isfinite(values[name])]
+    ranges += [(values[name], bounds) for name, bounds in plan.bounds.items()]
+    return all(low <= value <= high for value, (low, high) in ranges)
+
+
+def _is_narrow(plan: FitPlan, covariance: Array) -> bool:
+    """Return whether lifetimes and breadth, which are searched as logarithms, are known to less than a factor e."""
+    variances = np.diagonal(covariance)
+    return all(v < 1 for name, v in zip(plan.free, variances, strict=False) if name != "irf_offset")
 
 
 def _unknown_parameters(plan: FitPlan, unknown: NDArray[np.bool_], covariance: Array) -> list[int]:

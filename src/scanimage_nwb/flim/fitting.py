@@ -97,12 +97,16 @@ def fit_decay(
     named_fixed, named_bounds = dict(fixed or {}), dict(bounds or {})
     base = _irf_to_plan(irf, axis)
     is_free = irf is None if fit_irf is None else fit_irf
+    if irf is None and not is_free:
+        raise ValueError("fit_irf is False, and there is no irf to use")
     plan = FitPlan(axis, used, n_components, base or Irf(0.0, tcspc_resolution_s), is_free, named_fixed, named_bounds)
     problem = check_counts(counts)
     beyond = 0 if problem else int(counts[axis.num_bins_within_period :].sum())
     n_photons = 0 if problem else int(counts[used].sum())
     if not problem and n_photons < plan.n_free:
         problem = f"{n_photons} photons are too few for {plan.n_free} free parameters"
+    elif not problem and used.sum() < plan.n_free:
+        problem = f"{used.sum()} bins are too few for {plan.n_free} free parameters"
     if problem:
         return failed_fit(plan, problem, n_photons, beyond)
     counts = counts.astype(np.float64)

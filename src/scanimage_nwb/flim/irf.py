@@ -12,7 +12,7 @@ from scanimage_nwb.flim.starting import rough_irf
 
 __all__ = ["irf_from_reference", "irf_from_rising_edge", "measured_irf"]
 
-_EDGE_BEFORE_SIGMA, _EDGE_AFTER_SIGMA = 12, 12
+_EDGE_SIGMAS = 12
 _LEAST_EDGE_S = 0.5e-9
 
 
@@ -72,7 +72,8 @@ def irf_from_rising_edge(
     tcspc_resolution_s, repetition_rate_hz : float
         As for `fit_decay`.
     window_s : float, optional
-        Half width of what is fitted, in seconds; by default 12 sigma of a first guess, 0.5 ns at least.
+        Half width of what is fitted, in seconds; by default 12 sigma of a first guess, 0.5 ns at least. If that
+        sticks out of the histogram, the whole of it is fitted.
 
     Returns
     -------
@@ -96,9 +97,11 @@ def irf_from_rising_edge(
     bins = None
     if not check_counts(counts) and counts.sum() > 0:
         guess = rough_irf(counts.astype(np.float64), axis)
-        half = window_s or max(_EDGE_AFTER_SIGMA * guess.sigma, _LEAST_EDGE_S)
-        first = max(0, math.floor((guess.offset - half) / tcspc_resolution_s))
-        bins = first, min(axis.num_bins_within_period, math.ceil((guess.offset + half) / tcspc_resolution_s))
+        half = window_s or max(_EDGE_SIGMAS * guess.sigma, _LEAST_EDGE_S)
+        first = math.floor((guess.offset - half) / tcspc_resolution_s)
+        stop = math.ceil((guess.offset + half) / tcspc_resolution_s)
+        if first >= 0 and stop <= axis.num_bins_within_period:
+            bins = first, stop
     return fit_decay(
         histogram, 1, tcspc_resolution_s=tcspc_resolution_s, repetition_rate_hz=repetition_rate_hz, bins=bins
     )

@@ -93,7 +93,7 @@ class DelayAxis:
     @property
     def centres_s(self) -> Array:
         """Centres of the bins in seconds, shape (num_bins,)."""
-        return (np.arange(self.num_bins) + 0.5) * self.tcspc_resolution_s
+        return np.linspace(0.5, self.num_bins - 0.5, self.num_bins) * self.tcspc_resolution_s
 
     @property
     def background(self) -> Array:

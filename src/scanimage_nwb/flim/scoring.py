@@ -15,8 +15,8 @@ _TOLERANCE = 1e-7
 """A fit is done when the next step would raise the log likelihood by less: 0.0005 standard errors from the top."""
 ROUNDING = 1e-14
 """Of the photons: gains that cannot be told from rounding."""
-LEAST_EXPECTED = 1e-250
-"""Expected counts are taken to be no less, where exponentials underflow."""
+LEAST_EXPECTED = 1e-100
+"""Expected counts are taken to be no less where exponentials underflow; the square of it is still a number."""
 _MOST_DAMPING = 1e12
 
 
