@@ -35,10 +35,11 @@ CASES = {
     "two + 5 %": ([0.6e-9, 2.6e-9], [0.4, 0.6], 0.05),
     "one + 5 %": ([2.2e-9], [1.0], 0.05),
 }
+MARKS = {"B": "bias", "S": "scatter", "C": "coverage", "F": "failures"}
 
 
 def bound_model(values: dict[str, float], n_components: int) -> Array:
-    """Return the probability of each bin: exponentially modified Gaussians summed over a hundred pulses."""
+    """Return the probability of each bin: exponentially modified Gaussians summed over forty pulses."""
     edges = np.minimum(np.arange(N_BINS + 1) * BIN_S, PERIOD_S)
     fractions = [values.get(f"fraction_{k}", np.nan) for k in range(n_components - 1)]
     fractions.append(1 - sum(fractions))
@@ -69,8 +70,8 @@ def bound_of(case: str, n_photons: int, free_irf: bool) -> dict[str, float]:
     return dict(zip(free, np.sqrt(np.diagonal(covariance)).tolist(), strict=True))
 
 
-def run_case(case: str, n_photons: int, free_irf: bool, n_draws: int) -> bool:
-    """Print one block of the table; return whether all of it is as asked."""
+def run_case(case: str, n_photons: int, free_irf: bool, n_draws: int) -> list[str]:
+    """Print one block of the table; return the marks of each parameter, "" where all is as asked."""
     lifetimes, fractions, background = CASES[case]
     bound = bound_of(case, n_photons, free_irf)
     truth = {f"tau_{k}": tau for k, tau in enumerate(lifetimes)} | {"fraction_0": fractions[0]}
@@ -96,7 +97,7 @@ def run_case(case: str, n_photons: int, free_irf: bool, n_draws: int) -> bool:
         if not fit.success:
             failed.append(fit.message)
     table, error = np.array(found), np.array(errors)
-    good = not failed and float(np.median(seconds)) <= 0.05
+    rows = []
     print(
         f"{case}, {n_photons} photons, IRF {'free' if free_irf else 'known'}: {len(failed)} failures of {n_draws}, "
         f"median {1e3 * np.median(seconds):.1f} ms"
@@ -107,14 +108,14 @@ def run_case(case: str, n_photons: int, free_irf: bool, n_draws: int) -> bool:
         z = float(deviation.mean() / scatter * np.sqrt(n_draws))
         ratio, covered = scatter / bound[name], float((np.abs(deviation) <= error[:, i]).mean())
         as_asked = [abs(z) <= 2, ratio <= 1.3 or n_photons < 10_000, abs(covered - 0.68) <= 0.05]
-        good &= all(as_asked)
         marks = "".join(mark for mark, fine in zip("BSC", as_asked, strict=True) if not fine)
         print(
             f"    {name:11} bias {deviation.mean() / bound[name]:+6.3f} bounds (z {z:+5.2f})   scatter {ratio:5.3f} "
             f"bounds   covered {covered:5.3f}   {marks}",
             flush=True,
         )
-    return good
+        rows.append(marks + "F" * bool(failed))
+    return rows
 
 
 def run_global(n_curves: int) -> None:
@@ -166,13 +167,13 @@ def main() -> None:
         return
     photons = options.photons or ([2_000, 10_000, 100_000, 1_000_000] if options.full else [2_000, 10_000])
     draws = options.draws or (200 if options.full else 20)
-    blocks = [
-        run_case(case, n_photons, free_irf, draws)
-        for free_irf in (False, True)
-        for case in CASES
-        for n_photons in photons
-    ]
-    print(f"{sum(blocks)} of {len(blocks)} blocks are as asked in all parameters (B bias, S scatter, C coverage)")
+    marks = []
+    for free_irf in (False, True):
+        for case in CASES:
+            for n_photons in photons:
+                marks += run_case(case, n_photons, free_irf, draws)
+    missed = {name: sum(letter in one for one in marks) for letter, name in MARKS.items()}
+    print(f"of {len(marks)} parameters, outside what is asked: {missed}")
 
 
 if __name__ == "__main__":

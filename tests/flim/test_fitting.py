@@ -187,6 +187,33 @@ def test_mean_lifetime_errors(draw_two: partial, laser: dict) -> None:
         assert abs(found.mean() - truth) < 4 * found.std() / math.sqrt(60)
 
 
+def test_the_bias_of_a_breadth_is_taken_off(laser: dict) -> None:
+    """The most likely breadth of n photons with unknown mean is too small by 3 / (4 n): a textbook's case."""
+    n_photons, bins = 150, np.arange(629)
+    histogram = n_photons * np.exp(-0.5 * ((bins - 300) / 15) ** 2) / (15 * math.sqrt(2 * math.pi))
+    options = {"fixed": {"tau_0": 0.0, "background": 0.0}, **laser}
+    plain, corrected = (fit_decay(histogram, 1, correct_bias=flag, **options) for flag in (False, True))
+    assert plain.params.irf.sigma == pytest.approx(15 * 20e-12, rel=1e-3)
+    assert corrected.params.irf.sigma / plain.params.irf.sigma - 1 == pytest.approx(3 / (4 * n_photons), rel=0.05)
+    assert corrected.params.irf.offset == pytest.approx(plain.params.irf.offset, rel=1e-6)
+    assert corrected.message == ""
+
+
+def test_a_background_of_zero_widens_the_errors_of_others(draw_two: partial, laser: dict) -> None:
+    """That there is none is a finding, not knowledge."""
+    at_zero = 0
+    for _ in range(12):
+        histogram = draw_two(2_000)
+        found = fit_decay(histogram, 2, irf=IRF, correct_bias=False, **laser)
+        given = fit_decay(histogram, 2, irf=IRF, correct_bias=False, fixed={"background": 0.0}, **laser)
+        if found.params.background == 0:
+            at_zero += 1
+            assert math.isnan(found.standard_errors["background"])
+            assert found.params.lifetimes == pytest.approx(given.params.lifetimes, rel=1e-3)
+            assert found.standard_errors["tau_1"] > 1.2 * given.standard_errors["tau_1"]
+    assert at_zero >= 2
+
+
 def test_too_many_components_are_no_failure(rng: np.random.Generator, laser: dict) -> None:
     """What one lifetime explains leaves another undetermined; numbers and errors must not pretend otherwise."""
     for n_photons in (500, 20_000):

@@ -2,7 +2,8 @@
 
 from scanimage_nwb.flim.fit_report import DecayFit
 from scanimage_nwb.flim.fitting import fit_decay
-from scanimage_nwb.flim.global_fit import FractionFit, GlobalFit, fit_fractions, fit_global
+from scanimage_nwb.flim.fraction_fit import FractionFit, GlobalFit
+from scanimage_nwb.flim.global_fit import fit_fractions, fit_global
 from scanimage_nwb.flim.goodness import pooled_chi_square
 from scanimage_nwb.flim.irf import irf_from_reference, irf_from_rising_edge, measured_irf
 from scanimage_nwb.flim.lifetime import empirical_lifetime, mask_few_photons, mean_delay_of, median_filter

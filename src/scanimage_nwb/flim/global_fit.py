@@ -7,72 +7,26 @@ likelihood of a curve has one top, so no start matters and thousands of curves a
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scanimage_nwb.flim.fit_plan import Bounds
-from scanimage_nwb.flim.fit_report import DecayFit
 from scanimage_nwb.flim.fitting import fit_decay, used_bins
+from scanimage_nwb.flim.fraction_fit import FractionFit, GlobalFit, empty_fit, reshape_fit
 from scanimage_nwb.flim.goodness import pooled_chi_square
 from scanimage_nwb.flim.mixture import fit_mixtures, mixture_information
 from scanimage_nwb.flim.model import DelayAxis, MeasuredIrf, ResponseIrf, component_responses
 from scanimage_nwb.flim.params import FLIMParams
 from scanimage_nwb.flim.scoring import poisson_deviance
 
-__all__ = ["FractionFit", "GlobalFit", "fit_fractions", "fit_global"]
+__all__ = ["fit_fractions", "fit_global"]
 
 Array = NDArray[np.float64]
 _CHUNK = 64
 """Curves that are solved together: their arrays stay in the cache, three times as fast as a thousand at once."""
 _SINGULAR = 1e-12
 """Least eigenvalue of the information, scaled to ones on its diagonal, that photons are taken to determine."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FractionFit:
-    """Fractions of many curves; arrays have the leading shape of the histograms, here called (…)."""
-
-    lifetimes_s: Array
-    """Lifetime of each component in seconds, shape (components,)."""
-    fractions: Array
-    """Fractions of fluorescence photons, shape (…, components); NaN where `success` is False."""
-    fraction_errors: Array
-    """Standard errors of them, with lifetimes taken as known; those of `GlobalFit.shared` come on top. NaN for a
-    fraction that is 0, where the likelihood is cut off, and for what is left to the only component with photons."""
-    background: Array
-    """Background as a fraction of all photons, shape (…)."""
-    background_errors: Array
-    """Standard errors of it; 0 where it was given."""
-    mean_lifetime_s: Array
-    """Lifetimes weighted by fractions, shape (…)."""
-    mean_lifetime_errors_s: Array
-    """Standard errors of them."""
-    n_photons: NDArray[np.int64]
-    """Photons in the bins that were fitted, shape (…); -1 where counts are no counts."""
-    deviance: Array
-    """As for `DecayFit`, shape (…)."""
-    chi_square: Array
-    """As for `DecayFit`, shape (…)."""
-    degrees_of_freedom: NDArray[np.int64]
-    """As for `DecayFit`, shape (…)."""
-    p_value: Array
-    """As for `DecayFit`, shape (…)."""
-    success: NDArray[np.bool_]
-    """Whether there are numbers to use, shape (…)."""
-    message: NDArray[np.str_]
-    """Why not, shape (…); "" where there is nothing to say."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GlobalFit:
-    """A global fit: what is shared, and the fractions of each curve."""
-
-    shared: DecayFit
-    """Fit of all photons together: lifetimes and IRF with their errors, and how well the model describes them."""
-    curves: FractionFit
-    """Fractions of each curve."""
 
 
 def fit_global(
@@ -139,7 +93,7 @@ def fit_global(
     axis = DelayAxis(counts.shape[-1], tcspc_resolution_s, repetition_rate_hz)
     if not shared.success:
         reason = f"the photons of all curves together could not be fitted: {shared.message}"
-        return GlobalFit(shared, _empty_fit(counts.shape[:-1], n_components, reason))
+        return GlobalFit(shared, empty_fit(counts.shape[:-1], n_components, reason))
     found: ResponseIrf = shared.params.irf
     if isinstance(irf, MeasuredIrf):
         found = MeasuredIrf(irf.weights, shared.params.irf.offset)
@@ -222,28 +176,6 @@ def _are_counts(curves: NDArray) -> NDArray[np.bool_]:
     return np.isfinite(curves).all(axis=1) & (curves >= 0).all(axis=1)
 
 
-def _empty_fit(shape: tuple[int, ...], n_components: int, reason: str) -> FractionFit:
-    """Return the result of curves of which nothing is known."""
-    nothing = np.full(shape, np.nan)
-    each = np.full((*shape, n_components), np.nan)
-    return FractionFit(
-        lifetimes_s=np.full(n_components, np.nan),
-        fractions=each,
-        fraction_errors=each.copy(),
-        background=nothing,
-        background_errors=nothing.copy(),
-        mean_lifetime_s=nothing.copy(),
-        mean_lifetime_errors_s=nothing.copy(),
-        n_photons=np.full(shape, -1),
-        deviance=nothing.copy(),
-        chi_square=nothing.copy(),
-        degrees_of_freedom=np.zeros(shape, np.int64),
-        p_value=nothing.copy(),
-        success=np.zeros(shape, bool),
-        message=np.full(shape, reason, object),
-    )
-
-
 def _fit_curves(
     counts: NDArray,
     lifetimes: Array,
@@ -256,12 +188,12 @@ def _fit_curves(
     used = used_bins(axis, bins)
     basis = np.vstack([component_responses(lifetimes, irf, axis), axis.background])[:, used]
     curves = counts.reshape(-1, counts.shape[-1])
-    fit = _empty_fit((len(curves),), lifetimes.size, "")
+    fit = empty_fit((len(curves),), lifetimes.size, "")
     fit.lifetimes_s[:] = lifetimes
     for first in range(0, len(curves), _CHUNK):
         part = slice(first, first + _CHUNK)
         _fit_run(curves[part], axis, used, basis, (background, min_photons), fit, first)
-    return _reshape(fit, counts.shape[:-1])
+    return reshape_fit(fit, counts.shape[:-1])
 
 
 def _fit_run(
@@ -341,7 +273,7 @@ def _write_fractions(
 def _errors(slopes: Array, information: Array, empty: NDArray[np.bool_]) -> Array:
     """Return standard errors, shape (curves, parameters): those of amplitudes that are zero are left out.
 
-    NaN where a parameter is zero, or where photons cannot tell.
+    0 where nothing is left to vary, NaN where photons cannot tell.
     """
     members = information.shape[1]
     scale = np.sqrt(np.einsum("ckk->ck", information))
@@ -355,14 +287,4 @@ def _errors(slopes: Array, information: Array, empty: NDArray[np.bool_]) -> Arra
     with np.errstate(invalid="ignore", divide="ignore"):
         errors = np.sqrt((np.einsum("cpa,cae->cpe", projected, vectors) ** 2 / values[:, np.newaxis]).sum(axis=2))
     errors[~usable] = np.nan
-    errors[:, :members][empty] = np.nan
     return errors
-
-
-def _reshape(fit: FractionFit, shape: tuple[int, ...]) -> FractionFit:
-    """Return the same with the curves in their leading shape."""
-    arrays = {}
-    for name in FractionFit.__dataclass_fields__:
-        array = getattr(fit, name)
-        arrays[name] = array if name == "lifetimes_s" else array.reshape(*shape, *array.shape[1:])
-    return FractionFit(**{**arrays, "message": arrays["message"].astype(np.str_)})
