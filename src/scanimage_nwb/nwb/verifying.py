@@ -49,7 +49,9 @@ class SeriesCheck:
     """The first difference, None if all is equal."""
 
 
-def verify_nwbfile(path: str | Path, source_paths: Sequence[str | Path]) -> list[SeriesCheck]:
+def verify_nwbfile(
+    path: str | Path, source_paths: Sequence[str | Path], *, series_names: Sequence[str] | None = None
+) -> list[SeriesCheck]:
     """Compare the imaging series of an NWB file with the recording they were made from.
 
     Every pixel of every sample is compared, and the original frame indices with what the source gives. Of a .siff,
@@ -61,6 +63,8 @@ def verify_nwbfile(path: str | Path, source_paths: Sequence[str | Path]) -> list
         The NWB file (HDF5).
     source_paths : sequence of path-like
         One file of the recording, or exactly its files in the order of time.
+    series_names : sequence of str, optional
+        Series that are of this recording, where the file holds several recordings; by default all.
 
     Returns
     -------
