@@ -202,6 +202,13 @@ def test_mutants_raise_our_errors_only(tmp_path: Path) -> None:
         write(tmp_path, name="b", shape=(5, 4), photons_per_page=30, channel_save=(1, 2), n_planes=2, n_volumes=2)[2],
         write(tmp_path, name="c", shape=(5, 4), photons_per_page=9, page_kinds=("plain", "compressed"))[2],
     ]
+    for which, data in enumerate(good):  # kernels compile here, and not while a mutant is timed
+        path = tmp_path / f"good_{which}.siff"
+        path.write_bytes(data)
+        try:
+            use(path)
+        except ScanImageNwbError:
+            continue  # plain pages have no delays
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Headers are the larger part of these small files: half of the mutants leave them alone.
     for seed in range(N_MUTANTS):
@@ -221,7 +228,7 @@ def test_mutants_raise_our_errors_only(tmp_path: Path) -> None:
         except Exception as error:
             raise AssertionError(f"mutant {seed} of file {which}: {type(error).__name__}: {error}") from error
         seconds = time.perf_counter() - start
-        assert seconds < 2 or seed == 0, f"mutant {seed} took {seconds:.1f} s"
+        assert seconds < 2, f"mutant {seed} took {seconds:.1f} s"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20, "more than a gigabyte"
 
 

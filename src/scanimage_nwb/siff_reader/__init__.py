@@ -6,7 +6,8 @@ read and decode, `masks` how many masks become one pass, `to_tiff` the conversio
 
 from scanimage_nwb.formats.siff_metadata import FRAME_METADATA, AppendedText
 from scanimage_nwb.siff_reader.im_params import ImParams, ScanImageModule
-from scanimage_nwb.siff_reader.reader import Photons, SiffReader
+from scanimage_nwb.siff_reader.photon_list import Photons
+from scanimage_nwb.siff_reader.reader import SiffReader
 from scanimage_nwb.siff_reader.to_tiff import siff_to_tiff
 
 __all__ = [
