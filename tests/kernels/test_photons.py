@@ -90,12 +90,12 @@ def test_classes_agree_with_their_reference(
     rng = np.random.default_rng(seed)
     data, rows = make_block(rng, shape, 7)
     n_pixels = shape[0] * shape[1]
-    classes = rng.integers(0, n_classes, (n_planes, n_pixels, n_groups)).astype(np.uint16)
+    classes = rng.integers(0, n_classes, (n_planes, n_groups, n_pixels)).astype(np.uint16)
     if blocky:
-        classes = np.sort(classes, axis=1)
+        classes = np.sort(classes, axis=2)
     plane = rng.integers(0, n_planes, 7)
     faults = np.zeros((7, len(FAULTS)), np.int64)
-    first = np.ascontiguousarray(classes[:, :, 0])
+    first = np.ascontiguousarray(classes[:, 0])
     runs = find_runs(first)
     sums = np.empty((7, n_groups, n_classes), np.int64)
     no_runs = np.empty((n_planes, 0, 2), np.int64)
@@ -166,7 +166,7 @@ def test_counts_that_disagree_with_the_strip(extra: int, scattered: bool) -> Non
     assert bounds.tolist() == [0, 0]
     classes, plane = np.array([[0, 1, 0, 1] if scattered else [0, 0, 1, 1]], np.uint16), np.zeros(1, np.int64)
     runs = np.empty((1, 0, 2), np.int64) if scattered else np.array([[[2, 0], [4, 1]]])
-    sum_classes(data, rows, (2, 2), classes[:, :, np.newaxis], runs, plane, np.empty((1, 1, 2), np.int64), faults)
+    sum_classes(data, rows, (2, 2), classes[:, np.newaxis], runs, plane, np.empty((1, 1, 2), np.int64), faults)
     class_histogram(data, rows, (2, 2), NUM_BINS, classes, runs, plane, np.empty((1, 1, NUM_BINS), np.int64), faults)
     assert faults[0].tolist() == [0, 0, -3 * extra, 0, 0]
 
@@ -201,14 +201,14 @@ def test_rows_that_point_outside_the_block_touch_nothing(row: list[int]) -> None
     faults = np.zeros((1, 5), np.int64)
     count_photons(data, rows, (4, 4), np.empty((1, 16), np.uint16), faults)
     assert faults[0].tolist() == [0, 0, 0, 0, 1]
-    runs, plane, classes = np.array([[[8, 0], [16, 1]]]), np.zeros(1, np.int64), np.zeros((1, 16, 1), np.uint16)
+    runs, plane, classes = np.array([[[8, 0], [16, 1]]]), np.zeros(1, np.int64), np.zeros((1, 1, 16), np.uint16)
     faults[:] = 0
     sum_classes(data, rows, (4, 4), classes, runs, plane, np.empty((1, 1, 2), np.int64), faults)
     assert faults[0].tolist() == [0, 0, 0, 0, 1]
     if row[0] != PLAIN:
         faults[:] = 0
         out = np.empty((1, 1, NUM_BINS), np.int64)
-        class_histogram(data, rows, (4, 4), NUM_BINS, classes[:, :, 0], runs, plane, out, faults)
+        class_histogram(data, rows, (4, 4), NUM_BINS, classes[:, 0], runs, plane, out, faults)
         assert (faults[0].tolist(), out.sum()) == ([0, 0, 0, 0, 1], 0)
     if row[0] != PLAIN:
         _, _, bounds, faults = decode(data, rows, (4, 4))

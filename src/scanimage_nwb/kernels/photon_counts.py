@@ -58,18 +58,7 @@ def count_photons(
         if page[0] == RAW:
             target[:] = 0
             place(width, page[5], 1, columns)
-            for at in range(page[1], page[1] + page[2] // 8 * 8, 8):
-                photon = load_u64(data, at)
-                y, x = np.int64(photon >> np.uint64(48)), np.int64(photon >> np.uint64(32) & np.uint64(0xFFFF))
-                if y >= height or x >= width:
-                    fault[OUTSIDE_PAGE] += 1
-                    continue
-                pixel = rows[y] + columns[x]
-                found = target[pixel]
-                if found == MOST:
-                    fault[OVERFLOW] += 1
-                else:
-                    target[pixel] = found + 1
+            fault[OUTSIDE_PAGE] += _count_raw(data, page, rows, columns, target, fault)
             continue
         total, turn = np.int64(0), width - page[5]
         for line in range(height):
@@ -79,3 +68,30 @@ def count_photons(
             copy_run(data, source + 2 * turn, target[rows[line] : rows[line] + page[5]])
         if page[0] == COMPRESSED:
             fault[MISMATCH] += total - page[2] // 2
+
+
+@numba.njit(cache=True, nogil=True)
+def _count_raw(
+    data: NDArray[np.uint8],
+    page: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    target: NDArray[np.uint16],
+    fault: NDArray[np.int64],
+) -> int:
+    """Count the photons of a raw page; return how many lie outside."""
+    n_outside, start = 0, page[1]
+    height, width = np.uint64(rows.size), np.uint64(columns.size)
+    for k in range(page[2] // 8):
+        photon = load_u64(data, start + 8 * k)
+        y, x = photon >> np.uint64(48), photon >> np.uint64(32) & np.uint64(0xFFFF)
+        if y >= height or x >= width:
+            n_outside += 1
+            continue
+        pixel = np.uint64(rows[y] + columns[x])
+        found = target[pixel]
+        if found == MOST:
+            fault[OVERFLOW] += 1
+        else:
+            target[pixel] = found + 1
+    return n_outside

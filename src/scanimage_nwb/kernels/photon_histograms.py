@@ -32,6 +32,8 @@ from scanimage_nwb.kernels.photon_bytes import (
 __all__ = ["class_histogram", "class_histogram_reference"]
 
 _N_LANES = 4
+_RUN_COST = 2
+"""What a run costs, measured in photons that are looked at one by one; to look for these costs a sixteenth a pixel."""
 _LANE_BITS = np.uint64(_N_LANES - 1)
 """Photons of a decay's peak come in a row: several tables keep each from waiting for the one before."""
 
@@ -80,7 +82,7 @@ def class_histogram(
             fault[OUTSIDE_PAGE] += _add_raw(data, page, rows, columns, classes[own], lanes)
         elif page[0] == COMPRESSED and whole:
             _add_stretch(data, page[1], page[2] // 2, lanes[:, runs[own, 0, 1]])
-        elif page[0] == COMPRESSED and 0 < 4 * runs.shape[1] <= page[2]:
+        elif page[0] == COMPRESSED and 0 < _RUN_COST * runs.shape[1] <= page[2] // 2 + classes.shape[1] // 16:
             fault[MISMATCH] += _add_runs(data, page, shape, runs[own], lanes)
         elif page[0] == COMPRESSED:
             fault[MISMATCH] += _add_filled(data, page, shape, classes[own], lanes, filled)
@@ -120,12 +122,13 @@ def _add_raw(
     lanes: NDArray[np.uint32],
 ) -> int:
     """Count the photons of a raw page; return how many lie outside."""
-    n_outside, last = 0, np.uint64(lanes.shape[2] - 1)
+    n_outside, start, last = 0, page[1], np.uint64(lanes.shape[2] - 1)
+    height, width = np.uint64(rows.size), np.uint64(columns.size)
     flat, n_classes, n_columns = lanes.reshape(-1), np.uint64(lanes.shape[1]), np.uint64(lanes.shape[2])
     for k in range(page[2] // 8):
-        photon = load_u64(data, page[1] + 8 * k)
+        photon = load_u64(data, start + 8 * k)
         y, x = photon >> np.uint64(48), photon >> np.uint64(32) & np.uint64(0xFFFF)
-        if y >= np.uint64(rows.size) or x >= np.uint64(columns.size):
+        if y >= height or x >= width:
             n_outside += 1
             continue
         row = (np.uint64(k) & _LANE_BITS) * n_classes + own[np.uint64(rows[y] + columns[x])]
@@ -195,12 +198,13 @@ def _add_filled(
     """Count the photons of a compressed page pixel by pixel; return how many more its counts have than its strip."""
     done, n_photons, last = np.int64(0), page[2] // 2, np.uint64(lanes.shape[2] - 1)
     flat, n_classes, n_columns = lanes.reshape(-1), np.uint64(lanes.shape[1]), np.uint64(lanes.shape[2])
-    for k in range(find_filled(data, page[3], own.size, filled)):
+    strip_at, counts_at = page[1], page[3]
+    for k in range(find_filled(data, counts_at, own.size, filled)):
         source = filled[np.uint64(k)]
-        n = np.int64(load_u16(data, page[3] + 2 * np.int64(source)))
+        n = np.int64(load_u16(data, counts_at + 2 * np.int64(source)))
         found = np.uint64(own[land(source, page, shape)])
         for photon in range(done, min(done + n, n_photons)):
-            delay = np.uint64(load_u16(data, page[1] + 2 * photon))
+            delay = np.uint64(load_u16(data, strip_at + 2 * photon))
             row = (np.uint64(photon) & _LANE_BITS) * n_classes + found
             flat[row * n_columns + min(delay, last)] += np.uint32(1)
         done += n

@@ -30,6 +30,8 @@ from scanimage_nwb.kernels.photon_bytes import (
 __all__ = ["sum_classes", "sum_classes_reference"]
 
 _N_LANES = 4
+_RUN_COST = 8
+"""What a run costs, measured in photons; to look for those that a page has costs a quarter of a photon a pixel."""
 _LANE_BITS = np.uint64(_N_LANES - 1)
 """Photons of one class come in a row: several tables keep each from waiting for the one before."""
 
@@ -55,7 +57,7 @@ def sum_classes(
         Its pages, of any kind.
     shape : tuple of int
         Height and width of the pages.
-    classes : ndarray of uint16, shape (planes, height * width, groups)
+    classes : ndarray of uint16, shape (planes, groups, height * width)
         Class of each pixel, from 0, in each group of masks.
     runs : ndarray of int64, shape (planes, runs, 2)
         Of a single group, the pixel behind the last one of each run of pixels of one class, and that class; repeated
@@ -67,9 +69,9 @@ def sum_classes(
     faults : ndarray of int64, shape (n, len(FAULTS))
         Added to.
     """
-    n_pixels = classes.shape[1]
+    n_pixels = classes.shape[2]
     rows, columns = np.empty(shape[0], np.int64), np.empty(shape[1], np.int64)
-    lanes = np.zeros((_N_LANES, classes.shape[2], out.shape[2]), np.uint32)
+    lanes = np.zeros((_N_LANES, out.shape[2]), np.uint32)
     filled = np.empty(room_for_filled(n_pixels), np.uint32)
     for i in range(len(pages)):
         page, own = pages[i], classes[plane[i]]
@@ -77,18 +79,24 @@ def sum_classes(
         if not lies_in_block(data, page, shape, page[0] != RAW, page[0] == RAW):
             faults[i, OUTSIDE_BLOCK] = 1
             continue
-        n_photons = page[2] // 2 if page[0] == COMPRESSED else n_pixels // 16
         if page[0] == RAW:
             place(shape[0], page[4], shape[1], rows)
             place(shape[1], page[5], 1, columns)
-            faults[i, OUTSIDE_PAGE] += _sum_raw(data, page, rows, columns, own, lanes)
-            _add_lanes(lanes, out[i])
+            n_outside = 0
+            for g in range(len(own)):
+                n_outside = _sum_raw(data, page, rows, columns, own[g], lanes)
+                _add_lanes(lanes, out[i, g])
+            faults[i, OUTSIDE_PAGE] += n_outside
             continue
-        if 0 < 2 * runs.shape[1] <= n_photons:
+        n_photons = page[2] // 2 if page[0] == COMPRESSED else n_pixels // 16
+        total = np.int64(0)
+        if 0 < _RUN_COST * runs.shape[1] <= n_photons + n_pixels // 4:
             total = _sum_runs(data, page, shape, runs[plane[i]], out[i, 0])
         else:
-            total = _sum_filled(data, page, shape, own, lanes, filled)
-            _add_lanes(lanes, out[i])
+            n = find_filled(data, page[3], n_pixels, filled)
+            for g in range(len(own)):
+                total = _sum_filled(data, page, shape, own[g], lanes, filled[:n])
+                _add_lanes(lanes, out[i, g])
         if page[0] == COMPRESSED:
             faults[i, MISMATCH] += total - page[2] // 2
 
@@ -96,9 +104,8 @@ def sum_classes(
 @numba.njit(cache=True, nogil=True)
 def _add_lanes(lanes: NDArray[np.uint32], out: NDArray[np.int64]) -> None:
     """Add the tables up, and empty them."""
-    for g in range(out.shape[0]):
-        for k in range(out.shape[1]):
-            out[g, k] = np.int64(lanes[0, g, k]) + lanes[1, g, k] + lanes[2, g, k] + lanes[3, g, k]
+    for k in range(out.size):
+        out[k] = np.int64(lanes[0, k]) + lanes[1, k] + lanes[2, k] + lanes[3, k]
     lanes[:] = 0
 
 
@@ -112,19 +119,16 @@ def _sum_raw(
     lanes: NDArray[np.uint32],
 ) -> int:
     """Count the photons of a raw page; return how many lie outside."""
-    n_outside = 0
-    flat, classes, n_groups = lanes.reshape(-1), own.reshape(-1), np.uint64(own.shape[1])
-    n_classes = np.uint64(lanes.shape[2])
+    n_outside, start = 0, page[1]
+    height, width = np.uint64(rows.size), np.uint64(columns.size)
+    flat, n_classes = lanes.reshape(-1), np.uint64(lanes.shape[1])
     for k in range(page[2] // 8):
-        photon = load_u64(data, page[1] + 8 * k)
+        photon = load_u64(data, start + 8 * k)
         y, x = photon >> np.uint64(48), photon >> np.uint64(32) & np.uint64(0xFFFF)
-        if y >= np.uint64(rows.size) or x >= np.uint64(columns.size):
+        if y >= height or x >= width:
             n_outside += 1
             continue
-        pixel = np.uint64(rows[y] + columns[x])
-        lane = (np.uint64(k) & _LANE_BITS) * n_groups
-        for g in range(n_groups):
-            flat[(lane + g) * n_classes + classes[pixel * n_groups + g]] += np.uint32(1)
+        flat[(np.uint64(k) & _LANE_BITS) * n_classes + own[np.uint64(rows[y] + columns[x])]] += np.uint32(1)
     return n_outside
 
 
@@ -157,22 +161,18 @@ def _sum_filled(
     filled: NDArray[np.uint32],
 ) -> np.int64:
     """Add the counts of a page pixel by pixel, of those that have any; return their sum."""
-    n_pixels, counts_at, total = own.shape[0], page[3], np.int64(0)
-    n = find_filled(data, counts_at, n_pixels, filled)
+    counts_at, total = page[3], np.int64(0)
     turned = page[4] != 0 or page[5] != 0
-    flat, classes, n_groups = lanes.reshape(-1), own.reshape(-1), np.uint64(own.shape[1])
-    n_classes = np.uint64(lanes.shape[2])
-    for k in range(n):
-        source = filled[np.uint64(k)]
+    flat, n_classes = lanes.reshape(-1), np.uint64(lanes.shape[1])
+    for k in range(filled.size):
+        source = filled[k]
         count = load_u16(data, counts_at + 2 * np.int64(source))
         total += count
         pixel = land(source, page, shape) if turned else np.uint64(source)
-        lane = (np.uint64(k) & _LANE_BITS) * n_groups
-        for g in range(n_groups):
-            flat[(lane + g) * n_classes + classes[pixel * n_groups + g]] += np.uint32(count)
+        flat[(np.uint64(k) & _LANE_BITS) * n_classes + own[pixel]] += np.uint32(count)
     return total
 
 
 def sum_classes_reference(pixels: NDArray[np.int64], classes: NDArray[np.uint16], n_classes: int) -> NDArray[np.int64]:
-    """Count the photons of one page by class the slow way: ``classes[pixel, group]`` to shape (groups, n_classes)."""
-    return np.array([np.bincount(own[pixels], minlength=n_classes) for own in classes.T])
+    """Count the photons of one page by class the slow way: ``classes[group, pixel]`` to shape (groups, n_classes)."""
+    return np.array([np.bincount(own[pixels], minlength=n_classes) for own in classes])

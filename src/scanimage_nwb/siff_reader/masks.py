@@ -46,6 +46,8 @@ class MaskGroup:
         if self.members is None:
             return per_class
         # float64 holds whole numbers up to 2^53, more photons than a file can have, and is what BLAS multiplies.
+        if per_class.ndim == 2:
+            return (per_class.astype(np.float64) @ self.members[1:]).astype(np.int64)
         flat = per_class.reshape(*per_class.shape[:2], -1).astype(np.float64)
         summed = (self.members[1:].T @ flat).astype(np.int64)
         return summed.reshape(len(per_class), -1, *per_class.shape[2:])
@@ -76,8 +78,8 @@ class Masks:
 
     @cached_property
     def stacked(self) -> NDArray[np.uint16]:
-        """Class of each pixel in each group, shape (planes, pixels, groups)."""
-        return np.ascontiguousarray(np.stack([group.classes for group in self.groups], axis=-1))
+        """Class of each pixel in each group, shape (planes, groups, pixels)."""
+        return np.stack([group.classes for group in self.groups], axis=1)
 
     @cached_property
     def runs(self) -> tuple[NDArray[np.int64], ...]:
