@@ -248,7 +248,7 @@ def _read_far_texts(file: ReadOnlyFile, rows: NDArray[np.int64], timestamp_s: ND
     unread = np.flatnonzero((text_offset >= 0) & (frame_number < 0) & np.isnan(timestamp_s))
     for page in unread:
         n_bytes = min(int(text_bytes[page]), _MAX_TEXT_BYTES)
-        text = np.frombuffer(file.read(int(text_offset[page]), n_bytes), np.uint8)
+        text = np.frombuffer(bytearray(file.read(int(text_offset[page]), n_bytes)), np.uint8)  # writable, as blocks
         timestamp_s[page] = tiff_chain.scan_text(text, 0, len(text), rows[page])
 
 

@@ -57,7 +57,7 @@ def count_photons(
         place(height, page[4], width, rows)
         if page[0] == RAW:
             target[:] = 0
-            place(width, page[5], 1, columns)
+            place(width, page[5], np.int64(1), columns)
             fault[OUTSIDE_PAGE] += _count_raw(data, page, rows, columns, target, fault)
             continue
         total, turn = np.int64(0), width - page[5]

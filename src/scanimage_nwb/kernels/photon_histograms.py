@@ -78,7 +78,7 @@ def class_histogram(
             fault[OUTSIDE_BLOCK] = 1
         elif page[0] == RAW:
             place(shape[0], page[4], shape[1], rows)
-            place(shape[1], page[5], 1, columns)
+            place(shape[1], page[5], np.int64(1), columns)
             fault[OUTSIDE_PAGE] += _add_raw(data, page, rows, columns, classes[own], lanes)
         elif page[0] == COMPRESSED and whole:
             _add_stretch(data, page[1], page[2] // 2, lanes[:, runs[own, 0, 1]])

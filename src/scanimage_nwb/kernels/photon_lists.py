@@ -67,7 +67,7 @@ def decode_photons(
             bounds[i + 1] = n
             continue
         place(height, page[4], width, rows)
-        place(width, page[5], 1, columns)
+        place(width, page[5], np.int64(1), columns)
         if page[0] == RAW:
             for at in range(page[1], page[1] + page[2] // 8 * 8, 8):
                 photon = load_u64(data, at)

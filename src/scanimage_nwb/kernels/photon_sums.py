@@ -81,7 +81,7 @@ def sum_classes(
             continue
         if page[0] == RAW:
             place(shape[0], page[4], shape[1], rows)
-            place(shape[1], page[5], 1, columns)
+            place(shape[1], page[5], np.int64(1), columns)
             n_outside = 0
             for g in range(len(own)):
                 n_outside = _sum_raw(data, page, rows, columns, own[g], lanes)
