@@ -1,4 +1,4 @@
-"""All channels of a recording in one NWB file."""
+"""All channels of a recording, TIFF or .siff, in one NWB file."""
 
 from pathlib import Path
 from typing import Any
@@ -6,16 +6,21 @@ from typing import Any
 from neuroconv import ConverterPipe
 from neuroconv.utils import DeepDict, get_json_schema_from_method_signature
 from pydantic import FilePath
+from pynwb import NWBFile
 
+from scanimage_nwb.extractors.siff import CountDtype
 from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface, WholeFileWriting
+from scanimage_nwb.nwb.registration import add_registration
+from scanimage_nwb.nwb.siff_interface import SiffImagingInterface
 from scanimage_nwb.nwb.user_metadata import merge_metadata
-from scanimage_nwb.recording import open_recording
+from scanimage_nwb.recording import FiresPer, RecordingAlignment, open_recording
+from scanimage_nwb.registration import RegistrationInfo
 
 __all__ = ["ScanImageConverter"]
 
 
 class ScanImageConverter(WholeFileWriting, ConverterPipe):
-    """Every channel of a ScanImage recording, each as a TwoPhotonSeries of its own.
+    """Every channel of a ScanImage recording, each as a TwoPhotonSeries of its own; of a .siff, its photon counts.
 
     Parameters
     ----------
@@ -30,15 +35,22 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
     slice_sample, interleave_slice_samples : optional
         As for `ScanImageImagingInterface`.
     timezone : str, optional
-        Time zone of the computer that recorded.
+        Time zone of the computer that recorded; a .siff says its time in UTC.
+    count_dtype : {'int16', 'uint16', 'uint32'}
+        Type of the photon counts of a .siff; see `SiffImagingInterface`.
     verbose : bool
         Show a progress bar while data are written.
     """
 
     display_name = "ScanImage Imaging"
     keywords = ScanImageImagingInterface.keywords
-    associated_suffixes = ScanImageImagingInterface.associated_suffixes
+    associated_suffixes = (*ScanImageImagingInterface.associated_suffixes, *SiffImagingInterface.associated_suffixes)
     info = "Converter for all channels of a ScanImage recording."
+
+    registration: RegistrationInfo | None = None
+    """Motion that is written beside the channels; None for none."""
+    write_corrected: bool = False
+    """Whether the corrected movies are written too."""
 
     def __init__(
         self,
@@ -50,17 +62,21 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
         slice_sample: int | None = None,
         interleave_slice_samples: bool = False,
         timezone: str | None = None,
+        count_dtype: CountDtype = "int16",
         verbose: bool = False,
     ) -> None:
         recording = open_recording(file_path, file_paths=file_paths)
+        interface_class, kind, reading = ScanImageImagingInterface, "ScanImageImaging", {}
+        if recording.is_siff:
+            interface_class, kind, reading = SiffImagingInterface, "SiffImaging", {"count_dtype": count_dtype}
         interfaces: dict[str, ScanImageImagingInterface] = {}
         for channel_name in dict.fromkeys(channel_names or recording.channel_names):
-            name = "ScanImageImaging"
+            name = kind
             if recording.n_channels > 1:
                 name += f"_{channel_name.replace(' ', '_')}"
             if name in interfaces:
                 name += f"_{len(interfaces) + 1}"
-            interfaces[name] = ScanImageImagingInterface.from_recording(
+            interfaces[name] = interface_class.from_recording(
                 recording,
                 file_path=file_path,
                 file_paths=file_paths,
@@ -70,9 +86,16 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
                 interleave_slice_samples=interleave_slice_samples,
                 timezone=timezone,
                 verbose=verbose,
+                **reading,
             )
         super().__init__(data_interfaces=interfaces)
         self.show_progress = verbose
+
+    def add_to_nwbfile(self, nwbfile: NWBFile, metadata: Any, conversion_options: dict | None = None) -> None:
+        """Add every channel, and the registration if there is one; parameters as for neuroconv's converters."""
+        super().add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, conversion_options=conversion_options)
+        if self.registration is not None:
+            add_registration(nwbfile, self.registration, write_corrected=self.write_corrected)
 
     @classmethod
     def get_source_schema(cls) -> dict[str, Any]:
@@ -92,6 +115,29 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
             interface._start_time = first._start_time  # one recording, one start, one warning about its time zone
             metadata = merge_metadata(metadata, interface.get_metadata())
         return DeepDict(metadata)
+
+    def align_to_pulses(self, pulse_times_s: Any, fires_per: FiresPer = "frame", **options: Any) -> RecordingAlignment:
+        """Give the samples of all channels their times on the clock that recorded the sync pulses.
+
+        Parameters
+        ----------
+        pulse_times_s, fires_per, **options
+            As for `ScanImageImagingInterface.align_to_pulses`.
+
+        Returns
+        -------
+        RecordingAlignment
+
+        Raises
+        ------
+        TimeAxisError
+            If the pulses cannot belong to the recording, or fit it in several ways.
+        """
+        first, *others = self.data_interface_objects.values()
+        found: RecordingAlignment = first.align_to_pulses(pulse_times_s, fires_per, **options)
+        for interface in others:
+            interface.use_alignment(found)
+        return found
 
     def get_num_samples(self) -> int:
         """Return the number of samples that every channel has."""

@@ -12,7 +12,7 @@ from pynwb import NWBFile, TimeSeries
 from pynwb.device import Device
 from pynwb.ophys import ImagingPlane, OpticalChannel, TwoPhotonSeries
 
-from scanimage_nwb.errors import MetadataError
+from scanimage_nwb.errors import FormatError, MetadataError
 from scanimage_nwb.extractors import ScanImageImagingExtractor
 from scanimage_nwb.nwb.user_metadata import check_keys
 from scanimage_nwb.time_axis import regular_rate
@@ -57,9 +57,18 @@ def add_imaging_series(
 
     Raises
     ------
+    FormatError
+        If there is no sample.
     MetadataError
         If an entry is missing, or holds a field that NWB does not have there.
     """
+    if extractor.get_num_samples() == 0:
+        recording = extractor.recording
+        raise FormatError(
+            f"{extractor.file_path}: none of the volumes is complete, so there is nothing to write: "
+            f"{recording.n_pages} page(s), and a volume takes {recording.n_planes} planes of {recording.n_channels} "
+            "channel(s). Look at it with `scanimage-nwb inspect`; single pages are read with SiffReader"
+        )
     fields = dict(_entry(metadata, ("Ophys", "MicroscopySeries"), key))
     plane_key = fields.pop("imaging_plane_metadata_key", key)
     plane = _add_imaging_plane(nwbfile, metadata, plane_key)
@@ -72,7 +81,7 @@ def add_imaging_series(
     if not {"buffer_shape", "buffer_gb"} & options.keys():
         options["buffer_gb"] = max(_BUFFER_GB, np.prod(options.get("chunk_shape", 0)) * 8e-9)
     data = ImagingExtractorDataChunkIterator(extractor, **options)
-    times = _time_fields(extractor, always_write_timestamps)
+    times = _share_timestamps(nwbfile, _time_fields(extractor, always_write_timestamps))
     series = _build(TwoPhotonSeries, f"Ophys.MicroscopySeries.{key}", imaging_plane=plane, data=data, **times, **fields)
     nwbfile.add_acquisition(series)
     return series
@@ -134,6 +143,15 @@ def _time_fields(extractor: ScanImageImagingExtractor, always_write_timestamps: 
     if rate is None or always_write_timestamps:
         return {"timestamps": times}
     return {"rate": float(rate), "starting_time": float(times[0]) if len(times) else 0.0}
+
+
+def _share_timestamps(nwbfile: NWBFile, times: dict[str, Any]) -> dict[str, Any]:
+    """Link the timestamps of a series that is in the file already and has the very same ones."""
+    for series in nwbfile.acquisition.values():
+        known = series.timestamps if isinstance(series, TimeSeries) and series.rate is None else None
+        if "timestamps" in times and isinstance(known, np.ndarray) and np.array_equal(known, times["timestamps"]):
+            return {"timestamps": series}
+    return times
 
 
 def add_frame_numbers(nwbfile: NWBFile, series: TwoPhotonSeries, extractor: ScanImageImagingExtractor) -> None:

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scanimage_nwb.siff_reader import histograms, mask_sums
+from scanimage_nwb.siff_reader.frame_methods import FrameMethods
 from scanimage_nwb.siff_reader.masks import Masks, make_masks
-from scanimage_nwb.siff_reader.open_siff import Frames, OpenSiff
+from scanimage_nwb.siff_reader.open_siff import Frames
 from scanimage_nwb.siff_reader.photon_blocks import ReadRequest
 from scanimage_nwb.siff_reader.shifts import RegistrationDict
 
@@ -17,7 +18,7 @@ __all__ = ["FlimMethod", "MaskMethods"]
 FlimMethod = Literal["mean_delay", "phasor"]
 
 
-class MaskMethods(OpenSiff):
+class MaskMethods(FrameMethods):
     """What `SiffReader` does with masks; see there."""
 
     def sum_mask(

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from scanimage_nwb.errors import FrameIndexError, HeaderFieldError, ScanImageNwbWarning, UnsupportedFormatError
 from scanimage_nwb.formats.siff import PhotonPages, SiffFacts, parse_siff_facts
-from scanimage_nwb.formats.siff_metadata import AppendedText
+from scanimage_nwb.formats.siff_metadata import AppendedText, EpochFit
 from scanimage_nwb.recording import Recording, open_recording
+from scanimage_nwb.registration import RegistrationInfo
 from scanimage_nwb.siff_reader.frame_times import FrameTexts
 from scanimage_nwb.siff_reader.im_params import ImParams
 from scanimage_nwb.siff_reader.photon_blocks import PhotonSource, ReadRequest
@@ -38,7 +39,7 @@ class OpenSiff:
         self.strict = strict
         self.registration_dict: dict[int, tuple[int, int]] = {}
         """Page to (dy, dx), used by every method unless another is given."""
-        self.registration_info: Any = None
+        self.registration_info: RegistrationInfo | None = None
         """What the last registration found; None before there was one."""
         self._overrides = {
             "num_bins": num_bins,
@@ -191,6 +192,11 @@ class OpenSiff:
             If the file has no such clock.
         """
         return self._texts.times(self._pages(frames, color_channel), reference_time)
+
+    @property
+    def epoch_fit(self) -> EpochFit:
+        """How the laser's clock was corrected by the host's, over the whole recording, and how well that fits."""
+        return self._texts.epoch_fit
 
     def get_frame_metadata(self, frames: Frames = None, *, color_channel: int | None = 0) -> NDArray:
         """Return what the texts of frames say, as one structured array (see `FRAME_METADATA`).

@@ -1,13 +1,13 @@
 """`SiffReader`: frames, histograms, lifetimes, masks and times of a .siff file or ScanImage TIFF."""
 
 from collections.abc import Iterator
-from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scanimage_nwb.siff_reader import frames as frame_work
 from scanimage_nwb.siff_reader import histograms
+from scanimage_nwb.siff_reader.frame_methods import BUFFER_BYTES
 from scanimage_nwb.siff_reader.mask_methods import FlimMethod, MaskMethods
 from scanimage_nwb.siff_reader.masks import whole_field
 from scanimage_nwb.siff_reader.open_siff import Frames
@@ -15,8 +15,6 @@ from scanimage_nwb.siff_reader.photon_list import Photons, list_photons
 from scanimage_nwb.siff_reader.shifts import RegistrationDict
 
 __all__ = ["SiffReader"]
-
-_BUFFER_BYTES = 1 << 26
 
 
 class SiffReader(MaskMethods):
@@ -53,64 +51,6 @@ class SiffReader(MaskMethods):
     ((2, 16, 12), 300)
     """
 
-    def get_frames(
-        self, frames: Frames = None, registration_dict: RegistrationDict | None = None, *, color_channel: int | None = 0
-    ) -> NDArray:
-        """Read the photon count (of a TIFF, the value) of every pixel.
-
-        Parameters
-        ----------
-        frames : sequence of int, optional
-            Frames to read, in any order.
-        registration_dict : mapping, optional
-            Frame to (dy, dx).
-        color_channel : int or None
-            Colour to read where `frames` is None.
-
-        Returns
-        -------
-        ndarray, shape (frames, rows, columns)
-            uint16; uint32 where a pixel has more than 65,535 photons. Of a TIFF, its own type.
-
-        Raises
-        ------
-        FrameIndexError
-            If a frame or colour is not there.
-        FormatError, PhotonRangeError
-            If a page is damaged.
-        """
-        request = self._request(frames, color_channel, registration_dict)
-        if self._source is None:
-            return frame_work.roll(self.recording.read_pages(request.pages), request.shifts)
-        return frame_work.read_counts(self._source, request)
-
-    def iter_frames(
-        self,
-        frames: Frames = None,
-        registration_dict: RegistrationDict | None = None,
-        *,
-        color_channel: int | None = 0,
-        buffer_bytes: int = _BUFFER_BYTES,
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray]]:
-        """Read frames a buffer at a time; parameters as for `get_frames`.
-
-        Parameters
-        ----------
-        frames, registration_dict, color_channel
-            As for `get_frames`.
-        buffer_bytes : int
-            Largest size of the frames held at once (but at least one).
-
-        Yields
-        ------
-        frames : ndarray of int64, shape (n,)
-            Which frames.
-        counts : ndarray, shape (n, rows, columns)
-            As `get_frames` gives them.
-        """
-        for pages in self._buffers(frames, color_channel, buffer_bytes, 2):
-            yield pages, self.get_frames(pages, registration_dict)
-
     def iter_flim_maps(
         self,
         frames: Frames = None,
@@ -118,7 +58,7 @@ class SiffReader(MaskMethods):
         registration_dict: RegistrationDict | None = None,
         *,
         color_channel: int | None = 0,
-        buffer_bytes: int = _BUFFER_BYTES,
+        buffer_bytes: int = BUFFER_BYTES,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray, NDArray]]:
         """Read lifetime maps a buffer at a time; parameters as for `flim_map`.
 
@@ -326,26 +266,3 @@ class SiffReader(MaskMethods):
         for first in range(0, len(pages), max(1, n_frames)):
             own = pages[first : first + max(1, n_frames)]
             yield own, self.photons(own, registration_dict, masks=masks)
-
-    def register(self, *_arguments: Any, **_options: Any) -> NoReturn:
-        """Find the motion of the recording: not yet there; set `registration_dict` from elsewhere meanwhile.
-
-        Raises
-        ------
-        NotImplementedError
-            Always.
-        """
-        raise NotImplementedError(
-            "register is not there yet: find shifts with another program and set reader.registration_dict = "
-            "{frame: (dy, dx)}, which numpy.roll would apply"
-        )
-
-    def _buffers(
-        self, frames: Frames, color_channel: int | None, buffer_bytes: int, pixel_bytes: int
-    ) -> Iterator[NDArray[np.int64]]:
-        """Cut frames into runs that fit a buffer."""
-        pages = self._pages(frames, color_channel)
-        rows, columns = self.im_params.shape
-        n = max(1, buffer_bytes // (rows * columns * pixel_bytes))
-        for first in range(0, len(pages), n):
-            yield pages[first : first + n]
