@@ -17,7 +17,7 @@ import click
 from scanimage_nwb.cli import run_plainly
 from scanimage_nwb.errors import ScanImageNwbWarning
 from scanimage_nwb.nwb import convert_recording, load_metadata_file
-from scanimage_nwb.session_folder import find_recordings, recording_name, refuse_nothing
+from scanimage_nwb.session_folder import find_recordings, recording_names, refuse_nothing
 from scanimage_nwb.testing import write_demo_session
 
 DEMO_DIR = Path("scanimage-nwb-demo")
@@ -37,7 +37,7 @@ def session_to_nwb(
     Parameters
     ----------
     data_dir_path : path-like
-        Folder that holds the TIFF files of the session.
+        Folder that holds the TIFF and .siff files of the session.
     output_dir_path : path-like
         Folder for the NWB files; made if need be.
     stub_test : bool
@@ -47,7 +47,8 @@ def session_to_nwb(
     metadata_path : path-like, optional
         YAML file of metadata; by default `metadata.yaml` in the data folder, if there is one.
     timezone : str, optional
-        Time zone of the computer that recorded, such as ``"Europe/Berlin"``; by default this computer's.
+        Time zone of the computer that recorded, such as ``"Europe/Berlin"``; by default this computer's. A .siff
+        says its time in UTC.
     overwrite : bool
         Replace NWB files that are there.
     """
@@ -62,21 +63,21 @@ def session_to_nwb(
     return [
         convert_recording(
             files[:1],
-            output_dir_path / f"{recording_name(files)}.nwb",
+            output_dir_path / f"{name}.nwb",
             metadata=metadata,
             timezone=timezone,
             stub_test=stub_test,
             overwrite=overwrite,
             progress=verbose,
         )
-        for files in recordings
+        for files, name in zip(recordings, recording_names(recordings), strict=True)
     ]
 
 
 def convert_demo() -> None:
     """Write a small session, convert it, and say what was made and where."""
     data_dir = write_demo_session(DEMO_DIR / "session")
-    print(f"made a demo session (two channels, three planes) in {data_dir}")
+    print(f"made a demo session (two channels, three planes; a TIFF and a .siff recording) in {data_dir}")
     for path in session_to_nwb(data_dir, DEMO_DIR / "nwb", timezone="UTC"):
         print(f"converted it to {path} ({path.stat().st_size / 1e6:.1f} MB)")
         print(f'look at it:  python -c "import pynwb; print(pynwb.read_nwb({str(path)!r}))"')

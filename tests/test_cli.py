@@ -201,7 +201,7 @@ BAD_INPUTS = {
     "text": "in is no TIFF: it begins with b'hell'",
     "empty": "in is empty (0 bytes)",
     "3.8": "was written by ScanImage 3.8, whose layout differs; open it with ScanImageLegacyImagingExtractor",
-    "folder": "holds no ScanImage recording; expected files that end in .tif or .tiff, it has none",
+    "folder": "holds no ScanImage recording; expected files that end in .tif, .tiff or .siff, it has none",
     "folder of text": "it has 1; ",
     "two recordings": "holds 2 recordings; name the first file of one: a_00001.tif, b_00001.tif",
     "no epoch": "does not say when it was recorded; give NWBFile: session_start_time: '",

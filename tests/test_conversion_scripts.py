@@ -49,12 +49,15 @@ def test_demo_twice_in_a_row(tmp_path: Path) -> None:
     for _ in range(2):
         result = run(folder=tmp_path)
         assert (result.returncode, result.stderr) == (0, "")
-        assert "made a demo session (two channels, three planes) in scanimage-nwb-demo/session" in result.stdout
+        assert "made a demo session (two channels, three planes; a TIFF and a .siff recording) in" in result.stdout
         assert "converted it to " in result.stdout
     out = tmp_path / "scanimage-nwb-demo" / "nwb" / "demo_00001.nwb"
     assert shapes(out) == {f"TwoPhotonSeriesChannel{i}": (40, 128, 96, 3) for i in (1, 2)}
     assert [path.name for path in tmp_path.iterdir()] == ["scanimage-nwb-demo"]
-    assert [path.name for path in out.parent.iterdir()] == ["demo_00001.nwb"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["demo_00001.nwb", "demo_flim_00001.nwb"]
+    assert shapes(out.with_name("demo_flim_00001.nwb")) == {
+        f"TwoPhotonSeriesChannel{i}": (40, 64, 64, 2) for i in (1, 2)
+    }
 
 
 def test_real_session(data_dir: Path, tmp_path: Path) -> None:
@@ -105,7 +108,7 @@ def test_file_left_out_is_named(script: ModuleType, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (["nowhere", "out"], 1, "nowhere is no folder; expected one that holds ScanImage TIFF files"),
+        (["nowhere", "out"], 1, "nowhere is no folder; expected one that holds ScanImage TIFF or .siff files"),
         (["empty", "out"], 1, "holds no ScanImage recording"),
         (["empty"], 2, "name both DATA_DIR and OUTPUT_DIR, or neither for the demo"),
     ],

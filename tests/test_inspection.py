@@ -8,7 +8,7 @@ import pytest
 
 from scanimage_nwb.inspection import describe_recording, format_description
 from scanimage_nwb.recording import open_recording
-from scanimage_nwb.testing import write_scanimage_recording, write_si5_recording
+from scanimage_nwb.testing import write_scanimage_recording, write_si5_recording, write_siff_recording
 
 
 def describe(folder: Path, **parameters: Any) -> tuple[dict[str, Any], dict[str, str]]:
@@ -59,6 +59,44 @@ def test_volumes(tmp_path: Path) -> None:
     assert lines["rate"] == "7.5 Hz by timestamps (regular within 1 us); header: 7.5 Hz"
     assert lines["pages"] == "40 of 10 x 24 pixels, int16"
     assert lines["warnings"] == lines["gaps"] == "none"
+
+
+def test_photons(tmp_path: Path) -> None:
+    events = [(1, "on", 0.5), (3, "two\nlines", None), (3, "late", 0.25)]
+    kinds = ("raw", "compressed", "raw", "plain")
+    written = write_siff_recording(tmp_path, channel_save=(1, 2), n_volumes=5, page_kinds=kinds, appended_text=events)
+    beyond_json = written.path.read_bytes().replace(b"Text timestamp = 0.250000", b"Text timestamp = 1.00e999")
+    written.path.write_bytes(beyond_json)
+    described = describe_recording(open_recording(written.path, warn=False))
+    json.dumps(described, allow_nan=False)
+    assert described["dtype"] == "photons"
+    assert described["epoch"] == "2024-05-27T19:33:00.266800+00:00"
+    assert described["photons"] == {
+        "num_bins": 629,
+        "tcspc_resolution_s": 2e-11,
+        "repetition_rate_hz": 8e7,
+        "n_raw_pages": 5,
+        "n_compressed_pages": 3,
+        "n_plain_pages": 2,
+        "appended_text": [
+            {"page": 1, "time_s": 0.5, "text": "on"},
+            {"page": 3, "time_s": None, "text": "two\nlines"},
+            {"page": 3, "time_s": None, "text": "late"},
+        ],
+    }
+    lines = {line[2:16].strip(): line[16:] for line in format_description(described).splitlines()[1:]}
+    assert lines["pages"] == "10 of 16 x 12 pixels, photons: 5 raw, 3 compressed, 2 plain"
+    assert lines["delay bins"] == "629 of 20 ps; laser 80 MHz, period 12.5 ns"
+    assert lines["clock started"] == "2024-05-27T19:33:00.266800+00:00 (UTC)"
+    assert lines["appended text"] == "3: 'on' at 0.5 s, 'two\\nlines' at page 3, 'late' at page 3"
+
+
+def test_photons_of_which_the_header_says_nothing(tmp_path: Path) -> None:
+    keys = ("hScan2D.hAcq.Tau_bins", "hScan2D.hAcq.binResolution", "hScan2D.hAcq.frequency", "hScan2D.sampleRate")
+    written = write_siff_recording(tmp_path, header_overrides=dict.fromkeys(keys))
+    described = describe_recording(open_recording(written.path, warn=False))
+    assert described["photons"]["num_bins"] is None
+    assert "unknown number of unknown width; laser unknown" in format_description(described)
 
 
 def test_gaps_and_losses(tmp_path: Path) -> None:

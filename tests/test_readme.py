@@ -47,12 +47,14 @@ def test_set_up_is_two_commands() -> None:
 
 def test_shell_examples(newcomer: Path) -> None:
     commands = [line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
-    assert len(commands) == 4
+    assert len(commands) == 5
     for command in commands:
         words = shlex.split(command)
         run([sys.executable, *words[1:]] if words[0] == "python" else words, newcomer)
     assert (newcomer / "demo.nwb").is_file()
+    assert (newcomer / "flim.nwb").is_file()
     assert (newcomer / "out" / "demo_00001.nwb").is_file()
+    assert (newcomer / "out" / "demo_flim_00001.nwb").is_file()
 
 
 def test_python_examples(newcomer: Path) -> None:
@@ -60,6 +62,8 @@ def test_python_examples(newcomer: Path) -> None:
     printed = run([sys.executable, "-c", code], newcomer)
     assert "(2, 96, 128, 3)" in printed
     assert "(40, 128, 96, 3) 7.5" in printed
+    assert "(2, 64, 64) " in printed
+    assert "('odour on', 1.5), ('odour off', 2.5), ('cells look fine', None)" in printed
 
 
 def test_metadata_example_makes_a_file_without_violations(newcomer: Path) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -31,7 +31,7 @@ _MENDABLE = (ScanImageNwbError, ValueError, OSError)
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="scanimage-nwb")
 def main() -> None:
-    """ScanImage two-photon recordings to NWB."""
+    """ScanImage two-photon recordings (TIFF, .siff) to NWB."""
 
 
 def _command(function: Callable[..., None]) -> Callable[..., None]:
@@ -106,7 +106,7 @@ def _one_line(error: BaseException) -> str:
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="NWB file to write.")
 @click.option("--metadata", type=click.Path(path_type=Path), help="YAML file; goes on top of what the files say.")
-@click.option("--timezone", help="Time zone of the computer that recorded, such as Europe/Berlin.")
+@click.option("--timezone", help="Time zone of the computer that recorded, such as Europe/Berlin; a .siff says UTC.")
 @click.option(
     "--channel", "channels", multiple=True, help="Channel to write, by its name; repeat for more. Default: all."
 )
@@ -119,6 +119,13 @@ def _one_line(error: BaseException) -> str:
 @click.option("--verify", "verify_after", is_flag=True, help="Compare the output with its source, bit for bit.")
 @click.option("--workers", type=click.IntRange(min=1), help="Threads that compress. Default: one for each processor.")
 @click.option("--cloud", is_flag=True, help="Aggregate the file in pages, for network readers without a cache.")
+@click.option(
+    "--count-dtype",
+    type=click.Choice(["int16", "uint16", "uint32"]),
+    default="int16",
+    show_default=True,
+    help="Type of the photon counts of a .siff; what does not fit is refused.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print progress and result as lines of JSON.")
 @_command
 def convert(
@@ -134,6 +141,7 @@ def convert(
     verify_after: bool,
     workers: int | None,
     cloud: bool,
+    count_dtype: Literal["int16", "uint16", "uint32"],
     as_json: bool,
 ) -> None:
     """Convert a recording to NWB.
@@ -157,6 +165,7 @@ def convert(
         progress=_JsonProgress() if as_json else True,
         workers=workers,
         cloud=cloud,
+        count_dtype=count_dtype,
     )
     size = written.stat().st_size
     if as_json:

@@ -1,17 +1,21 @@
 """What a recording holds, as a dictionary for programs and as lines for people."""
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scanimage_nwb.formats.scanimage_fields import parse_field_of_view, parse_scanfields
+from scanimage_nwb.formats.siff import COMPRESSED, PLAIN, RAW, PhotonPages
 from scanimage_nwb.recording import Recording
+from scanimage_nwb.siff_reader import SiffReader
 from scanimage_nwb.time_axis import find_gaps, regular_rate, typical_rate
 
 __all__ = ["describe_recording", "format_description"]
 
 _MOST_GAPS = 10
+_MOST_EVENTS = 5
 
 
 def describe_recording(recording: Recording) -> dict[str, Any]:
@@ -26,7 +30,7 @@ def describe_recording(recording: Recording) -> dict[str, Any]:
     -------
     dict
         JSON-ready: files, versions, channels, planes, samples, rates in Hz from header and timestamps, gaps in
-        seconds, lengths in micrometres, warnings.
+        seconds, lengths in micrometres, warnings; of a .siff also delay bins, laser and appended text.
     """
     index, layout = recording.index, recording.layout
     times = _sample_times(recording)
@@ -36,7 +40,7 @@ def describe_recording(recording: Recording) -> dict[str, Any]:
         "files": [str(path) for path in recording.paths],
         "n_pages": recording.n_pages,
         "page_shape": list(recording.page_shape),
-        "dtype": str(recording.dtype),
+        "dtype": "photons" if recording.is_siff else str(recording.dtype),
         "scanimage_version": recording.header.version,
         "tiff_version": recording.tiff_version,
         "channels": list(recording.channel_names),
@@ -60,8 +64,32 @@ def describe_recording(recording: Recording) -> dict[str, Any]:
         "pixel_size_um": list(field.pixel_size_um) if field else None,
         "field_of_view_um": list(field.size_um) if field else None,
         "n_scanfields": len(parse_scanfields(recording.header, page_shape=recording.page_shape)),
+        "photons": _describe_photons(recording) if recording.is_siff else None,
         "warnings": list(recording.notes),
     }
+
+
+def _describe_photons(recording: Recording) -> dict[str, Any]:
+    """Describe how photons are timed and stored, and what was written into the file meanwhile."""
+    reader = SiffReader.from_recording(recording)
+    kinds = np.concatenate([PhotonPages.from_table(table).kind for table in recording.tables])
+    return {
+        "num_bins": reader.facts.num_bins,
+        "tcspc_resolution_s": reader.facts.tcspc_resolution_s,
+        "repetition_rate_hz": reader.facts.repetition_rate_hz,
+        "n_raw_pages": int((kinds == RAW).sum()),
+        "n_compressed_pages": int((kinds == COMPRESSED).sum()),
+        "n_plain_pages": int((kinds == PLAIN).sum()),
+        "appended_text": [
+            {"page": event.frame, "time_s": _finite(event.time_s), "text": event.text}
+            for event in reader.get_appended_text()
+        ],
+    }
+
+
+def _finite(number: float | None) -> float | None:
+    """Return a number that JSON can hold."""
+    return number if number is not None and math.isfinite(number) else None
 
 
 _GAP_KEYS = ("after_sample", "at_s", "length_s")
@@ -91,7 +119,7 @@ def format_description(description: dict[str, Any]) -> str:
     rows, columns = d["page_shape"]
     lines = [
         f"{files[0]}" + (f" and {len(files) - 1} more file(s)" if len(files) > 1 else ""),
-        _line("pages", f"{d['n_pages']} of {rows} x {columns} pixels, {d['dtype']}"),
+        _line("pages", f"{d['n_pages']} of {rows} x {columns} pixels, {_storage(d)}"),
         _line(
             "ScanImage",
             f"{d['scanimage_version'] or 'version unknown'} (TIFF layout {d['tiff_version'] or 'unmarked'})",
@@ -100,10 +128,13 @@ def format_description(description: dict[str, Any]) -> str:
         _line("planes", _planes(d)),
         _line("samples", f"{d['n_samples']} {d['sample_kind']}{'' if d['n_samples'] == 1 else 's'}" + _duration(d)),
         _line("rate", _rate(d)),
-        _line("clock started", f"{d['epoch'] or 'unknown'} (time zone not in the file)" if d["epoch"] else "unknown"),
+        _line("clock started", _start(d)),
         _line("pixel size", _pixel_size(d)),
         _line("gaps", _gaps(d["gaps"])),
     ]
+    if d["photons"]:
+        lines[3:3] = [_line("delay bins", _delay_bins(d["photons"]))]
+        lines.append(_line("appended text", _appended_text(d["photons"]["appended_text"])))
     lines += [_line("warning", warning) for warning in d["warnings"]] or [_line("warnings", "none")]
     return "\n".join(lines)
 
@@ -111,6 +142,40 @@ def format_description(description: dict[str, Any]) -> str:
 def _line(label: str, text: str) -> str:
     """Return one line of the description."""
     return f"  {label:<14}{text}"
+
+
+def _storage(d: dict[str, Any]) -> str:
+    """Describe what pages hold."""
+    photons = d["photons"]
+    if not photons:
+        return str(d["dtype"])
+    kinds = ("raw", "compressed", "plain")
+    return "photons: " + ", ".join(f"{photons[f'n_{kind}_pages']} {kind}" for kind in kinds)
+
+
+def _start(d: dict[str, Any]) -> str:
+    """Describe when the clock started."""
+    if not d["epoch"]:
+        return "unknown"
+    return d["epoch"] + (" (UTC)" if d["photons"] else " (time zone not in the file)")
+
+
+def _delay_bins(photons: dict[str, Any]) -> str:
+    """Describe how photons are timed."""
+    bins, width_s, rate_hz = (photons[name] for name in ("num_bins", "tcspc_resolution_s", "repetition_rate_hz"))
+    text = f"{bins or 'unknown number'} of {f'{width_s * 1e12:g} ps' if width_s else 'unknown width'}"
+    return text + (f"; laser {rate_hz / 1e6:g} MHz, period {1e9 / rate_hz:.6g} ns" if rate_hz else "; laser unknown")
+
+
+def _appended_text(events: list[dict[str, Any]]) -> str:
+    """Describe what the experimenter's software wrote into the file."""
+    if not events:
+        return "none"
+    shown = ", ".join(
+        f"{event['text']!r} at " + (f"page {event['page']}" if event["time_s"] is None else f"{event['time_s']:g} s")
+        for event in events[:_MOST_EVENTS]
+    )
+    return f"{len(events)}: {shown}" + (" …" if len(events) > _MOST_EVENTS else "")
 
 
 def _planes(d: dict[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """Which ScanImage recordings a folder holds."""
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from scanimage_nwb.errors import FormatError, UnsupportedFormatError
@@ -8,14 +10,14 @@ from scanimage_nwb.formats.scanimage_header import ScanImageHeader
 from scanimage_nwb.formats.scanimage_tiff import read_header_texts
 from scanimage_nwb.formats.tiff_pages import read_page_table
 
-__all__ = ["find_recordings", "recording_name", "refuse_nothing"]
+__all__ = ["find_recordings", "recording_name", "recording_names", "refuse_nothing"]
 
-_SUFFIXES = {".tif", ".tiff"}
+_SUFFIXES = {".tif", ".tiff", ".siff"}
 _GENERATIONS = {"SI", "SI5", "SI4"}
 
 
 def find_recordings(folder: str | Path) -> tuple[list[tuple[Path, ...]], list[tuple[Path, str]]]:
-    """Group the TIFF files of a folder into recordings.
+    """Group the TIFF and .siff files of a folder into recordings.
 
     Parameters
     ----------
@@ -27,7 +29,7 @@ def find_recordings(folder: str | Path) -> tuple[list[tuple[Path, ...]], list[tu
     recordings : list of tuple of Path
         Files of each recording in the order of time; recordings by name.
     left_out : list of (Path, str)
-        TIFF files that belong to none, each with the reason.
+        TIFF and .siff files that belong to none, each with the reason.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def find_recordings(folder: str | Path) -> tuple[list[tuple[Path, ...]], list[tu
     """
     folder = Path(folder).expanduser().absolute()
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is no folder; expected one that holds ScanImage TIFF files")
+        raise FileNotFoundError(f"{folder} is no folder; expected one that holds ScanImage TIFF or .siff files")
     recordings: list[tuple[Path, ...]] = []
     left_out: list[tuple[Path, str]] = []
     taken: set[Path] = set()
@@ -63,7 +65,7 @@ def find_recordings(folder: str | Path) -> tuple[list[tuple[Path, ...]], list[tu
 
 
 def _check_is_scanimage(path: Path) -> None:
-    """Refuse a TIFF that holds no header of ScanImage 4 or later."""
+    """Refuse a file that holds no header of ScanImage 4 or later."""
     table = read_page_table(path, max_pages=1)
     texts = read_header_texts(table)
     generation = ScanImageHeader.from_text(texts.text, texts.roi_text, source=path.name).generation
@@ -89,7 +91,41 @@ def refuse_nothing(folder: Path, recordings: list[tuple[Path, ...]], left_out: l
     if recordings:
         return
     found = f"it has {len(left_out)}; {left_out[0][1]}" if left_out else "it has none"
-    raise FileNotFoundError(f"{folder} holds no ScanImage recording; expected files that end in .tif or .tiff, {found}")
+    expected = "expected files that end in .tif, .tiff or .siff"
+    raise FileNotFoundError(f"{folder} holds no ScanImage recording; {expected}, {found}")
+
+
+def recording_names(recordings: Sequence[tuple[Path, ...]]) -> list[str]:
+    """Return a name for each recording of a folder, no two alike.
+
+    Parameters
+    ----------
+    recordings : sequence of tuple of Path
+        From `find_recordings`.
+
+    Returns
+    -------
+    list of str
+        As `recording_name` gives them; those that several share end in the kind of file, and in a number if need be.
+
+    Examples
+    --------
+    >>> recording_names([(Path("m1_00001.tif"),), (Path("m1_00001.siff"),), (Path("m2.tif"),)])
+    ['m1_00001_tif', 'm1_00001_siff', 'm2']
+    """
+    names = [recording_name(paths) for paths in recordings]
+    shared = Counter(name.lower() for name in names)  # some file systems take A and a for the same
+    taken = {name.lower() for name in names}
+    unique = []
+    for name, paths in zip(names, recordings, strict=True):
+        wanted, number = name, 1
+        while shared[name.lower()] > 1 and wanted.lower() in taken:
+            kind = paths[0].suffix.lower().removeprefix(".")
+            wanted = f"{name}_{kind}" + ("" if number == 1 else f"_{number}")
+            number += 1
+        taken.add(wanted.lower())
+        unique.append(wanted)
+    return unique
 
 
 def recording_name(paths: tuple[Path, ...]) -> str:

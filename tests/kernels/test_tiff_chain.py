@@ -30,7 +30,7 @@ def walk(data: bytes, block_bytes: int = ALL_BYTES) -> tuple[int, np.ndarray, np
     ifd, n_rows, offset, block = struct.unpack_from("<Q", data, 8)[0], 0, 0, whole[:0]
     while True:
         status, n_rows, ifd = tiff_chain.walk_pages(
-            block, offset, len(block), len(data), ifd, True, rows, times, n_rows
+            block, offset, len(block), len(data), ifd, True, False, rows, times, n_rows
         )
         if status != tiff_chain.STATUS_NEED_BYTES:
             return status, rows[:n_rows], times[:n_rows], ifd
@@ -146,7 +146,7 @@ def test_walk_stops_when_rows_are_full_and_goes_on_where_it_stopped(two_channel_
     whole = np.frombuffer(two_channel_bytes, np.uint8)
     rows, times = np.empty((3, len(tiff_chain.COLUMNS)), np.int64), np.empty(3)
     ifd = struct.unpack_from("<Q", two_channel_bytes, 8)[0]
-    status, n_rows, ifd = tiff_chain.walk_pages(whole, 0, len(whole), len(whole), ifd, True, rows, times, 0)
+    status, n_rows, ifd = tiff_chain.walk_pages(whole, 0, len(whole), len(whole), ifd, True, False, rows, times, 0)
     assert (status, n_rows) == (tiff_chain.STATUS_ROWS_FULL, 3)
     assert ifd == walk(two_channel_bytes)[1][3, COLUMN["ifd_offset"]]
 
@@ -212,7 +212,7 @@ def test_photon_pages_equal_the_reference(data_dir, name):
     whole = np.frombuffer(data, np.uint8)
     rows, times = np.empty((10_000, len(tiff_chain.COLUMNS)), np.int64), np.empty(10_000)
     ifd = struct.unpack_from("<Q", data, 8)[0]
-    status, n_rows, _ = tiff_chain.walk_pages(whole, 0, len(data), len(data), ifd, True, rows, times, 0)
+    status, n_rows, _ = tiff_chain.walk_pages(whole, 0, len(data), len(data), ifd, True, False, rows, times, 0)
     assert status == tiff_chain.STATUS_END
     assert n_rows > 1
     assert_equal_to_reference(data, rows[:n_rows], times[:n_rows])

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scanimage_nwb.testing.siff_files import write_siff_recording
+from scanimage_nwb.testing import write_demo_session
+from scanimage_nwb.testing.siff_files import START_NS, write_siff_recording
 
 
 def tags_of_pages(data: bytes) -> list[dict[int, int]]:
@@ -55,3 +56,52 @@ def test_the_smaller_way_is_chosen_page_by_page(tmp_path: Path) -> None:
 def test_unknown_kinds_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="zip"):
         write_siff_recording(tmp_path, page_kinds=("zip",))  # type: ignore[arg-type]
+
+
+def test_a_scene_says_how_many_photons_of_which_decay_to_expect(tmp_path: Path) -> None:
+    def scene(page: int, height: int, width: int) -> np.ndarray:
+        expected = np.zeros((2, height, width))
+        expected[0, :, 0] = 400  # a fast decay on the left
+        expected[1, :, 1] = 200 * (page + 1)  # a slow one on the right, brighter with every page
+        return expected
+
+    written = write_siff_recording(
+        tmp_path,
+        shape=(20, 3),
+        n_volumes=2,
+        lifetimes_s=(0.5e-9, 3e-9),
+        scene=scene,
+        page_kinds=("raw", "compressed"),
+        start_ns=START_NS + 10**9,
+    )
+    columns = written.counts.sum(axis=1)
+    assert not columns[:, 2].any()
+    np.testing.assert_allclose(columns[:, :2], [[8000, 4000], [8000, 8000]], rtol=0.06)
+    assert (np.bincount(written.photon_page * 60 + written.photon_pixel, minlength=120) == written.counts.ravel()).all()
+    left = written.photon_pixel % 3 == 0
+    mean_s = [(written.delay_bin[own].mean() + 0.5) * 20e-12 for own in (left, ~left)]
+    # the response comes at 1.5 ns; photons that take longer than the 11 ns left of the period wrap around
+    wrapped_s = [12.5e-9 * np.exp(-11e-9 / tau) / (1 - np.exp(-12.5e-9 / tau)) for tau in (0.5e-9, 3e-9)]
+    np.testing.assert_allclose(mean_s, [2.0e-9 - wrapped_s[0], 4.5e-9 - wrapped_s[1]], rtol=0.01)
+    assert written.laser_epoch_ns[0] - START_NS == round(1e9 * (1 + 0.401724))
+    data = written.path.read_bytes()
+    raw, compressed = tags_of_pages(data)
+    assert (
+        np.frombuffer(data, "<u2", compressed[279] // 2, compressed[273]) == written.delay_bin[-int(columns[1].sum()) :]
+    ).all()
+    assert raw[279] == 8 * columns[0].sum()
+
+
+def test_demo_holds_photons_of_two_colours(tmp_path: Path) -> None:
+    data = (write_demo_session(tmp_path) / "demo_flim_00001.siff").read_bytes()
+    pages = tags_of_pages(data)
+    assert len(pages) == 2 * 3 * 40
+    assert {page[907] for page in pages} == {0, 1}, "raw and compressed pages"
+    assert data.count(b"Appended text = ") == 3
+    assert data.count(b"Text timestamp = ") == 2
+    green = np.concatenate([np.frombuffer(data, "<u2", page[279] // 2, page[273]) for page in pages if page[907] == 1])
+    histogram = np.bincount(green, minlength=629)
+    assert 70 < histogram.argmax() < 95, "the rise at 1.5 ns"
+    # two decay times: the slope of the logarithm falls off
+    early, late = (np.log(histogram[i : i + 20].sum() / histogram[i + 50 : i + 70].sum()) for i in (90, 300))
+    assert early > 1.3 * late > 0

@@ -133,7 +133,7 @@ class ScanImageImagingExtractor(PageSeriesExtractor):
 
     def _check_kind(self, recording: Recording) -> None:
         """Refuse files whose pages hold photons."""
-        if recording.tables[0].is_siff:
+        if recording.is_siff:
             raise UnsupportedFormatError(
                 f"{recording.paths[0]} holds photons, not pixels (a .siff file of ScanImage-FLIM); open it with "
                 "SiffImagingExtractor"

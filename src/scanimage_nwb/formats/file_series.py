@@ -7,7 +7,7 @@ the start of their clock and their frame numbers run on. A renamed file is a rec
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,8 +16,10 @@ from scanimage_nwb.formats.scanimage_page_text import epoch_to_datetime, parse_p
 from scanimage_nwb.formats.scanimage_tiff import read_page_text
 from scanimage_nwb.formats.tiff_pages import PageTable, read_page_table
 
-__all__ = ["FileSeries", "file_epoch", "find_file_series"]
+__all__ = ["FileSeries", "file_epoch", "find_file_series", "is_same_start"]
 
+_START_TOLERANCE = timedelta(seconds=1)
+"""Starts computed from the drifting clock of a .siff are one and the same within this."""
 _ONE_NUMBER = re.compile(r"(?P<base>.*_)(?P<last>\d+)")
 _TWO_NUMBERS = re.compile(r"(?P<base>.*_)(?P<first>\d+)_(?P<last>\d+)")
 
@@ -73,12 +75,47 @@ def find_file_series(path: Path) -> FileSeries:
 
 
 def file_epoch(table: PageTable) -> datetime | None:
-    """Return the start of the clock that the first page of a file names, without time zone; None if it names none."""
+    """Return the start of the clock that the first page of a file names.
+
+    Parameters
+    ----------
+    table : PageTable
+        Pages of the file.
+
+    Returns
+    -------
+    datetime or None
+        Of a TIFF without time zone, as ScanImage writes it; of a .siff in UTC, to the microsecond. None if the page
+        does not say.
+    """
     try:
-        epoch = parse_page_text(read_page_text(table, 0), source=f"{table.path}, page 0").epoch
-        return None if epoch is None else epoch_to_datetime(epoch)
-    except FormatError:
+        page = parse_page_text(read_page_text(table, 0), source=f"{table.path}, page 0")
+        if page.epoch is not None:
+            return epoch_to_datetime(page.epoch)
+        if page.epoch_ns is None or not 0 < page.epoch_ns < 1 << 63 or page.timestamp_s is None:
+            return None
+        start_us = page.epoch_ns / 1000 - page.timestamp_s * 1e6
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=round(start_us))
+    except (ValueError, OverflowError):  # a FormatError is a ValueError; so is what a time of NaN raises
         return None
+
+
+def is_same_start(first: datetime | None, second: datetime | None) -> bool:
+    """Tell whether two files name the same start of the clock.
+
+    Parameters
+    ----------
+    first, second : datetime or None
+        From `file_epoch`.
+
+    Returns
+    -------
+    bool
+        Starts of .siff files, which are computed, may differ by a second.
+    """
+    if first is None or second is None or first.tzinfo is None or second.tzinfo is None:
+        return first == second
+    return abs(second - first) < _START_TOLERANCE
 
 
 def _numbers(path: Path) -> tuple[int, int]:
@@ -145,10 +182,10 @@ def _continues(first: _FirstPage, second: _FirstPage) -> bool:
     """Tell whether `second` is a later file of the acquisition of `first`."""
     if first.frame_number < 0 or second.frame_number < 0:
         same_acquisition = first.numbers[1] >= 0 and first.numbers[0] == second.numbers[0]
-        return same_acquisition and first.epoch == second.epoch
+        return same_acquisition and is_same_start(first.epoch, second.epoch)
     if second.frame_number <= first.frame_number:
         return False
-    if first.epoch == second.epoch:
+    if is_same_start(first.epoch, second.epoch):
         return True
     last_number = int(read_page_table(first.path).frame_number[-1])
     return second.frame_number == last_number + 1

@@ -53,6 +53,9 @@ class AcquisitionLayout:
     """Time from one line to the next."""
     missing_keys: tuple[str, ...]
     """Keys that were needed and that the header lacks."""
+    disputed_flyback: int = 0
+    """Pages a volume that are flyback by the header's counts of frames, though it says that FastZ is off, so that z
+    cannot fly back. They are not part of `n_flyback`."""
 
 
 @dataclass
@@ -95,6 +98,7 @@ class _Volume:
     n_planes: int = 1
     frames_per_slice: int = 1
     n_flyback: int = 0
+    disputed_flyback: int = 0
     slow: bool = False
 
 
@@ -218,6 +222,7 @@ def _layout(fields: _Fields, volume: _Volume, *, averaging: int, **claims: Any) 
         n_planes=volume.n_planes,
         frames_per_slice=1 if planar else max(1, volume.frames_per_slice // averaging),
         n_flyback=volume.n_flyback // averaging,
+        disputed_flyback=volume.disputed_flyback // averaging,
         averaging=averaging,
         slow_stack=volume.slow,
         planes_separable=planar or (volume.frames_per_slice % averaging == 0 and volume.n_flyback % averaging == 0),
@@ -237,11 +242,12 @@ def _si_volume(fields: _Fields) -> tuple[_Volume, bool]:
     mode = fields.header.get("SI.hStackManager.stackMode")
     slow = not fast_z if mode is None else mode == "slow"
     n_flyback = _si_flyback(fields) if stack_enabled and not slow and (fast_z or n_planes > 1) else 0
+    n_disputed, n_flyback = (n_flyback, 0) if fast_z is False else (0, n_flyback)
     frames = 1 if enabled is None and fast_z else _si_frames_per_slice(fields, n_planes)
     # one plane may have flyback too, but only a header that agrees with itself on the frames between is believed
     if n_planes == 1 and not (n_flyback and frames == fields.count("hStackManager.numFramesPerVolume")):
         return _Volume(), stack_enabled
-    return _Volume(n_planes, frames, n_flyback, slow), stack_enabled
+    return _Volume(n_planes, frames, n_flyback, n_disputed, slow), stack_enabled
 
 
 def _si_planes(fields: _Fields, *, needed: bool) -> int:

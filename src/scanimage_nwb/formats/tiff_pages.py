@@ -5,6 +5,7 @@ keeps the whole pages before it; what stopped it is in `PageTable.problem`. Big-
 """
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,8 +82,11 @@ class PageTable:
 
     @property
     def is_siff(self) -> bool:
-        """True if a page holds photons, or says how they are stored; the first may be a plain one."""
-        return bool((self.columns["siff_compress"] >= 0).any() or (self.columns["bits"] == 64).any())
+        """True if a page holds photons, or says how they are stored; the first may be a plain one.
+
+        A file named .siff whose pages all hold plain counts is one too.
+        """
+        return bool(_are_photons(self.columns).any()) or (_is_named_siff(self.path) and _is_plain(self.columns))
 
     @property
     def page_shape(self) -> tuple[int, int]:
@@ -138,7 +142,7 @@ def read_page_table(path: Path, *, max_pages: int | None = None) -> PageTable:
     """
     with ReadOnlyFile(path) as file:
         big, first_ifd = _read_file_header(file)
-        rows, timestamp_s, problem = _walk(file, big, first_ifd, max_pages)
+        rows, timestamp_s, problem = _walk_by_kind(file, big, first_ifd, max_pages)
         _read_far_texts(file, rows, timestamp_s)
         columns = {name: np.ascontiguousarray(rows[:, i]) for i, name in enumerate(tiff_chain.COLUMNS)}
         strips, n_whole, strip_problem = _join_strips(file, columns, big)
@@ -179,8 +183,36 @@ def _read_file_header(file: ReadOnlyFile) -> tuple[bool, int]:
     )
 
 
-def _walk(
+def _is_named_siff(path: Path) -> bool:
+    return path.suffix.lower() == ".siff"
+
+
+def _are_photons(columns: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
+    """Tell which pages hold photons, or say how they are stored."""
+    return (columns["siff_compress"] >= 0) | (columns["bits"] == 64)
+
+
+def _is_plain(columns: Mapping[str, NDArray[np.int64]]) -> bool:
+    """Tell whether the first page holds counts as a .siff stores them; ScanImage's pixels are signed."""
+    return bool(columns["bits"][0] == 16 and columns["sample_format"][0] in (-1, 1))
+
+
+def _walk_by_kind(
     file: ReadOnlyFile, big: bool, ifd: int, max_pages: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.float64], Problem | None]:
+    """Walk as the name of the file suggests, and again if its pages say that it is of the other kind."""
+    named = _is_named_siff(file.path)
+    found = _walk(file, big, named, ifd, max_pages)
+    columns = {name: found[0][:, i] for i, name in enumerate(tiff_chain.COLUMNS)}
+    photons = _are_photons(columns)
+    other = (
+        not photons.any() and not (photons.size and _is_plain(columns)) if named else 0 < photons.sum() < len(photons)
+    )
+    return _walk(file, big, not named, ifd, max_pages) if other else found
+
+
+def _walk(
+    file: ReadOnlyFile, big: bool, siff: bool, ifd: int, max_pages: int | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], Problem | None]:
     """Walk the chain from `ifd` on; return page rows, timestamps and what stopped the walk."""
     rows = np.empty((max_pages or 1024, len(tiff_chain.COLUMNS)), np.int64)
@@ -191,7 +223,7 @@ def _walk(
     while True:
         before, started = n_rows, ifd
         status, n_rows, ifd = tiff_chain.walk_pages(
-            block, block_offset, block_bytes, file.size, ifd, big, rows, timestamp_s, n_rows
+            block, block_offset, block_bytes, file.size, ifd, big, siff, rows, timestamp_s, n_rows
         )
         if status == tiff_chain.STATUS_ROWS_FULL:
             if n_rows == max_pages:

@@ -294,10 +294,11 @@ def _take_entries(data: NDArray[np.uint8], start: int, n_entries: int, big: bool
 
 
 @numba.njit(cache=True, nogil=True)
-def _check_page(row: NDArray[np.int64], file_bytes: int, pointer_bytes: int) -> int:
+def _check_page(row: NDArray[np.int64], file_bytes: int, pointer_bytes: int, siff: bool) -> int:
     """Return STATUS_END if the page of `row` lies whole in the file, else what is cut or wrong.
 
-    The length of a .siff page's text is settled here: its tag is not to be trusted (see siff-format).
+    The length of a .siff page's text is settled here: the count of its tag is not to be trusted, and the text ends
+    where counts or strip begin.
     """
     if not (0 < row[_WIDTH] <= 1 << 24 and 0 < row[_HEIGHT] <= 1 << 24 and row[_STRIP] > 0 and row[_STRIP_BYTES] >= 0):
         return STATUS_BAD_IFD
@@ -308,7 +309,7 @@ def _check_page(row: NDArray[np.int64], file_bytes: int, pointer_bytes: int) -> 
         return STATUS_BAD_IFD
     if row[_TEXT] < 0:
         return STATUS_END
-    if row[_SIFF] >= 0 or row[_BITS] == 64:
+    if siff or row[_SIFF] >= 0 or row[_BITS] == 64:
         counts_bytes = 2 * row[_WIDTH] * row[_HEIGHT] if row[_SIFF] == 1 else 0
         row[_TEXT_BYTES] = row[_STRIP] - counts_bytes - row[_TEXT]
         if row[_TEXT_BYTES] < 0:
@@ -328,6 +329,7 @@ def walk_pages(
     file_bytes: int,
     ifd: int,
     big: bool,
+    siff: bool,
     rows: NDArray[np.int64],
     timestamps_s: NDArray[np.float64],
     n_rows: int,
@@ -346,6 +348,8 @@ def walk_pages(
         Offset in the file of the next IFD.
     big : bool
         True for BigTIFF, False for classic TIFF.
+    siff : bool
+        True if the pages are known to be those of a .siff file, even where they hold plain counts.
     rows : ndarray of int64, shape (capacity, len(COLUMNS))
         Filled from row `n_rows` on. The text of a page that lies outside the block stays unread: its three
         numbers are then -1 and its timestamp NaN.
@@ -386,7 +390,7 @@ def walk_pages(
         row[:] = -1
         row[_IFD] = ifd
         _take_entries(block, at + count_bytes, n_entries, big, row)
-        status = _check_page(row, file_bytes, pointer_bytes)
+        status = _check_page(row, file_bytes, pointer_bytes, siff)
         if status != STATUS_END:
             return status, n_rows, ifd
         timestamps_s[n_rows] = np.nan
@@ -419,13 +423,15 @@ _REFERENCE_TEXT: Final = (
 )
 
 
-def walk_pages_reference(data: bytes) -> tuple[list[dict[str, float]], int]:
+def walk_pages_reference(data: bytes, siff: bool = False) -> tuple[list[dict[str, float]], int]:
     """Walk a sound BigTIFF in memory the slow way, for tests.
 
     Parameters
     ----------
     data : bytes
         The whole file.
+    siff : bool
+        As for `walk_pages`.
 
     Returns
     -------
@@ -450,7 +456,7 @@ def walk_pages_reference(data: bytes) -> tuple[list[dict[str, float]], int]:
                 page["strip_offset"], page["n_strips"] = value, count
             elif tag == 279:
                 page["strip_bytes"] = value
-        if "siff_compress" in page or page.get("bits") == 64:
+        if siff or "siff_compress" in page or page.get("bits") == 64:
             counts = 2 * page["width"] * page["height"] if page.get("siff_compress") == 1 else 0
             page["text_bytes"] = page["strip_offset"] - counts - page["text_offset"]
         text = data[int(page["text_offset"]) : int(page["text_offset"] + page["text_bytes"])]

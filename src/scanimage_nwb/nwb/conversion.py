@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from scanimage_nwb.errors import MetadataError
+from scanimage_nwb.extractors.siff import CountDtype
 from scanimage_nwb.nwb.converter import ScanImageConverter
 from scanimage_nwb.nwb.progress import WriteProgress
 from scanimage_nwb.nwb.start_time import EXPECTED_START_TIME, with_timezone
@@ -27,8 +28,9 @@ def convert_recording(
     progress: bool | Callable[[WriteProgress], None] = False,
     workers: int | None = None,
     cloud: bool = False,
+    count_dtype: CountDtype = "int16",
 ) -> Path:
-    """Convert a recording to an NWB file, all channels unless some are named.
+    """Convert a recording, TIFF or .siff, to an NWB file, all channels unless some are named.
 
     Parameters
     ----------
@@ -55,6 +57,8 @@ def convert_recording(
         Show a progress bar, or what to call instead.
     workers, cloud : optional
         As for `write_nwbfile`.
+    count_dtype : {'int16', 'uint16', 'uint32'}
+        Type of the photon counts of a .siff; see `SiffImagingInterface`.
 
     Returns
     -------
@@ -67,6 +71,8 @@ def convert_recording(
         If there is a file and `overwrite` is False.
     FormatError, MetadataError, FileNotFoundError
         If files or metadata cannot be used.
+    PhotonRangeError
+        If a pixel has more photons than `count_dtype` holds.
     """
     nwbfile_path = Path(nwbfile_path).expanduser().absolute()
     _check_output(nwbfile_path, overwrite)
@@ -79,6 +85,7 @@ def convert_recording(
         slice_sample=slice_sample,
         interleave_slice_samples=slice_sample is None,
         timezone=timezone,
+        count_dtype=count_dtype,
     )
     converter.show_progress, converter.writer_options = progress, {"workers": workers, "cloud": cloud}
     found = converter.get_metadata()

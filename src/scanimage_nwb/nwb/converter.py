@@ -1,4 +1,4 @@
-"""All channels of a recording in one NWB file."""
+"""All channels of a recording, TIFF or .siff, in one NWB file."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,9 @@ from neuroconv import ConverterPipe
 from neuroconv.utils import DeepDict, get_json_schema_from_method_signature
 from pydantic import FilePath
 
+from scanimage_nwb.extractors.siff import CountDtype
 from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface, WholeFileWriting
+from scanimage_nwb.nwb.siff_interface import SiffImagingInterface
 from scanimage_nwb.nwb.user_metadata import merge_metadata
 from scanimage_nwb.recording import open_recording
 
@@ -15,7 +17,7 @@ __all__ = ["ScanImageConverter"]
 
 
 class ScanImageConverter(WholeFileWriting, ConverterPipe):
-    """Every channel of a ScanImage recording, each as a TwoPhotonSeries of its own.
+    """Every channel of a ScanImage recording, each as a TwoPhotonSeries of its own; of a .siff, its photon counts.
 
     Parameters
     ----------
@@ -30,14 +32,16 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
     slice_sample, interleave_slice_samples : optional
         As for `ScanImageImagingInterface`.
     timezone : str, optional
-        Time zone of the computer that recorded.
+        Time zone of the computer that recorded; a .siff says its time in UTC.
+    count_dtype : {'int16', 'uint16', 'uint32'}
+        Type of the photon counts of a .siff; see `SiffImagingInterface`.
     verbose : bool
         Show a progress bar while data are written.
     """
 
     display_name = "ScanImage Imaging"
     keywords = ScanImageImagingInterface.keywords
-    associated_suffixes = ScanImageImagingInterface.associated_suffixes
+    associated_suffixes = (*ScanImageImagingInterface.associated_suffixes, *SiffImagingInterface.associated_suffixes)
     info = "Converter for all channels of a ScanImage recording."
 
     def __init__(
@@ -50,17 +54,21 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
         slice_sample: int | None = None,
         interleave_slice_samples: bool = False,
         timezone: str | None = None,
+        count_dtype: CountDtype = "int16",
         verbose: bool = False,
     ) -> None:
         recording = open_recording(file_path, file_paths=file_paths)
+        interface_class, kind, reading = ScanImageImagingInterface, "ScanImageImaging", {}
+        if recording.is_siff:
+            interface_class, kind, reading = SiffImagingInterface, "SiffImaging", {"count_dtype": count_dtype}
         interfaces: dict[str, ScanImageImagingInterface] = {}
         for channel_name in dict.fromkeys(channel_names or recording.channel_names):
-            name = "ScanImageImaging"
+            name = kind
             if recording.n_channels > 1:
                 name += f"_{channel_name.replace(' ', '_')}"
             if name in interfaces:
                 name += f"_{len(interfaces) + 1}"
-            interfaces[name] = ScanImageImagingInterface.from_recording(
+            interfaces[name] = interface_class.from_recording(
                 recording,
                 file_path=file_path,
                 file_paths=file_paths,
@@ -70,6 +78,7 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
                 interleave_slice_samples=interleave_slice_samples,
                 timezone=timezone,
                 verbose=verbose,
+                **reading,
             )
         super().__init__(data_interfaces=interfaces)
         self.show_progress = verbose

@@ -15,7 +15,7 @@ from pynwb import NWBFile
 
 from scanimage_nwb.errors import MetadataError
 from scanimage_nwb.extractors import ScanImageImagingExtractor
-from scanimage_nwb.nwb.metadata import DEVICE_KEY, imaging_metadata, registry_key
+from scanimage_nwb.nwb.metadata import device_key, imaging_metadata, registry_key, session_description
 from scanimage_nwb.nwb.progress import WriteProgress
 from scanimage_nwb.nwb.provenance import add_header
 from scanimage_nwb.nwb.series import add_frame_numbers, add_imaging_series
@@ -141,9 +141,11 @@ class ScanImageImagingInterface(WholeFileWriting, BaseImagingExtractorInterface)
     """
 
     display_name = "ScanImage Imaging"
-    associated_suffixes = (".tif", ".tiff")
+    associated_suffixes: tuple[str, ...] = (".tif", ".tiff")
     info = "Interface for two-photon imaging data recorded with ScanImage (TIFF)."
     _recording: Recording | None = None
+    _reading_options: Mapping[str, Any] = {}
+    """Parameters of the extractor that say how files of one kind are read."""
 
     def __init__(
         self,
@@ -171,6 +173,7 @@ class ScanImageImagingInterface(WholeFileWriting, BaseImagingExtractorInterface)
             plane_index=plane_index,
             slice_sample=slice_sample,
             interleave_slice_samples=interleave_slice_samples,
+            **self._reading_options,
         )
         extractor = self.imaging_extractor
         self.channel_name = extractor.channel_name
@@ -201,7 +204,7 @@ class ScanImageImagingInterface(WholeFileWriting, BaseImagingExtractorInterface)
     def _initialize_extractor(self, interface_kwargs: dict[str, Any]) -> ScanImageImagingExtractor:
         if self._recording is None:
             return super()._initialize_extractor(interface_kwargs)
-        chosen = {name: interface_kwargs[name] for name in _CHOICES}
+        chosen = {name: interface_kwargs[name] for name in (*_CHOICES, *self._reading_options)}
         return self.get_extractor_class().from_recording(self._recording, **chosen)
 
     @classmethod
@@ -251,8 +254,7 @@ class ScanImageImagingInterface(WholeFileWriting, BaseImagingExtractorInterface)
         extractor = self.imaging_extractor
         if self._start_time is None:
             self._start_time = session_start_time(extractor.recording, self.timezone)
-        version = extractor.recording.header.version
-        metadata["NWBFile"]["session_description"] = f"Two-photon imaging recorded with ScanImage {version}".strip()
+        metadata["NWBFile"]["session_description"] = session_description(extractor.recording)
         if self._start_time is not None:
             metadata["NWBFile"]["session_start_time"] = self._start_time
         found = imaging_metadata(
@@ -336,7 +338,8 @@ class ScanImageImagingInterface(WholeFileWriting, BaseImagingExtractorInterface)
                 "as dictionaries, as get_metadata() returns them"
             )
         completed, own = merge_metadata({}, metadata), self.get_metadata()
-        completed.setdefault("Devices", {}).setdefault(DEVICE_KEY, own["Devices"][DEVICE_KEY])
+        key = device_key(self.imaging_extractor.recording)
+        completed.setdefault("Devices", {}).setdefault(key, own["Devices"][key])
         for registry, entries in own["Ophys"].items():
             given = completed.setdefault("Ophys", {}).setdefault(registry, {})
             for_all = given.pop(EVERY_ENTRY, {})

@@ -12,12 +12,11 @@ import numpy as np
 
 from scanimage_nwb.errors import FormatError
 from scanimage_nwb.formats.scanimage_fields import FieldOfView, parse_field_of_view, parse_scanfields
+from scanimage_nwb.formats.siff import parse_siff_facts
 from scanimage_nwb.recording import Recording
 
-__all__ = ["DEVICE_KEY", "imaging_metadata", "name_suffix", "registry_key"]
+__all__ = ["device_key", "imaging_metadata", "name_suffix", "registry_key", "session_description"]
 
-DEVICE_KEY = "scan_image_microscope"
-"""Key of the microscope in ``Devices``: one for all channels and planes."""
 _METERS_PER_UM = 1e-6
 
 
@@ -63,9 +62,9 @@ def registry_key(recording: Recording, channel_name: str, plane_index: int | Non
     Returns
     -------
     str
-        For example ``"scan_image_imaging_channel_1_plane_0"``.
+        For example ``"scan_image_imaging_channel_1_plane_0"``; of a .siff it begins with ``"siff_imaging"``.
     """
-    parts = ["scan_image_imaging"]
+    parts = ["siff_imaging" if recording.is_siff else "scan_image_imaging"]
     if recording.n_channels > 1:
         readable = re.sub(r"[^0-9a-z]+", "_", channel_name.lower()).strip("_")
         word = _channel_word(recording, channel_name).lower()
@@ -73,6 +72,40 @@ def registry_key(recording: Recording, channel_name: str, plane_index: int | Non
     if plane_index is not None:
         parts.append(f"plane_{plane_index}")
     return "_".join(parts)
+
+
+def device_key(recording: Recording) -> str:
+    """Return the key of the microscope in ``Devices``: one for all channels and planes.
+
+    Parameters
+    ----------
+    recording : Recording
+        The recording.
+
+    Returns
+    -------
+    str
+        ``"scan_image_microscope"``, of a .siff ``"scan_image_flim"``.
+    """
+    return "scan_image_flim" if recording.is_siff else "scan_image_microscope"
+
+
+def session_description(recording: Recording) -> str:
+    """Say what was recorded, and with what.
+
+    Parameters
+    ----------
+    recording : Recording
+        The recording.
+
+    Returns
+    -------
+    str
+    """
+    what, program = "Two-photon imaging", "ScanImage"
+    if recording.is_siff:
+        what, program = "Two-photon imaging by photon counting", "ScanImage-FLIM"
+    return f"{what} recorded with {program} {recording.header.version}".strip()
 
 
 def imaging_metadata(
@@ -104,7 +137,7 @@ def imaging_metadata(
     series: dict[str, Any] = {
         "name": f"TwoPhotonSeries{suffix}",
         "description": _series_description(recording, channel_name, plane_index),
-        "unit": "n.a.",
+        "unit": "photons" if recording.is_siff else "n.a.",
         "imaging_plane_metadata_key": key,
     }
     line_period_s = recording.layout.line_period_s
@@ -118,7 +151,7 @@ def imaging_metadata(
     plane = {
         "name": f"ImagingPlane{suffix}",
         "description": _plane_description(recording, plane_index),
-        "device_metadata_key": DEVICE_KEY,
+        "device_metadata_key": device_key(recording),
         "imaging_rate": float(sampling_rate_hz),
         "optical_channel": [
             {
@@ -129,21 +162,39 @@ def imaging_metadata(
         **space,
     }
     return {
-        "Devices": {DEVICE_KEY: {"name": "Microscope", "description": _device_description(recording)}},
+        "Devices": {device_key(recording): _device(recording)},
         "Ophys": {"ImagingPlanes": {key: plane}, "MicroscopySeries": {key: series}},
     }
 
 
-def _device_description(recording: Recording) -> str:
-    """Name the software that ran the microscope, and its scanner."""
+def _device(recording: Recording) -> dict[str, str]:
+    """Name the microscope, the software that ran it, its scanner, and how photons were timed."""
     version, system = recording.header.version, recording.header.get("SI.imagingSystem")
     scanner = f", imaging system {system}" if isinstance(system, str) and system else ""
-    return f"Two-photon microscope run by ScanImage{' ' + version if version else ''}{scanner}"
+    description = f"Two-photon microscope run by ScanImage{' ' + version if version else ''}{scanner}"
+    if not recording.is_siff:
+        return {"name": "Microscope", "description": description}
+    return {"name": "ScanImage-FLIM", "description": f"{description}.{_photon_timing(recording)}"}
+
+
+def _photon_timing(recording: Recording) -> str:
+    """Describe the laser and the delay bins, as far as the header says them."""
+    facts, clock = parse_siff_facts(recording.header), recording.header.get("SI.hScan2D.name")
+    text = f" Photons timed by {clock}." if isinstance(clock, str) and clock else ""
+    if facts.repetition_rate_hz:
+        rate_hz = facts.repetition_rate_hz
+        text += f" Laser: repetition rate {rate_hz:.10g} Hz, period {1e9 / rate_hz:.6g} ns."
+    if facts.num_bins:
+        width = f" of {facts.tcspc_resolution_s * 1e12:g} ps" if facts.tcspc_resolution_s else ""
+        text += f" Delay since the laser pulse: {facts.num_bins} bins{width}."
+    return text
 
 
 def _series_description(recording: Recording, channel_name: str, plane_index: int | None) -> str:
     """Say what was recorded, and what the time of a sample is."""
     text = f"Two-photon imaging data acquired with ScanImage, channel {channel_name!r}."
+    if recording.is_siff:
+        text = f"Photon counts of each pixel, acquired with ScanImage-FLIM, channel {channel_name!r}."
     if recording.n_planes > 1 and plane_index is None:
         text += f" Volumes of {recording.n_planes} planes; the time of a volume is that of its last plane."
     elif plane_index is not None:

@@ -12,7 +12,7 @@ from pynwb import NWBFile, TimeSeries
 from pynwb.device import Device
 from pynwb.ophys import ImagingPlane, OpticalChannel, TwoPhotonSeries
 
-from scanimage_nwb.errors import MetadataError
+from scanimage_nwb.errors import FormatError, MetadataError
 from scanimage_nwb.extractors import ScanImageImagingExtractor
 from scanimage_nwb.nwb.user_metadata import check_keys
 from scanimage_nwb.time_axis import regular_rate
@@ -57,9 +57,18 @@ def add_imaging_series(
 
     Raises
     ------
+    FormatError
+        If there is no sample.
     MetadataError
         If an entry is missing, or holds a field that NWB does not have there.
     """
+    if extractor.get_num_samples() == 0:
+        recording = extractor.recording
+        raise FormatError(
+            f"{extractor.file_path}: none of the volumes is complete, so there is nothing to write: "
+            f"{recording.n_pages} page(s), and a volume takes {recording.n_planes} planes of {recording.n_channels} "
+            "channel(s). Look at it with `scanimage-nwb inspect`; single pages are read with SiffReader"
+        )
     fields = dict(_entry(metadata, ("Ophys", "MicroscopySeries"), key))
     plane_key = fields.pop("imaging_plane_metadata_key", key)
     plane = _add_imaging_plane(nwbfile, metadata, plane_key)

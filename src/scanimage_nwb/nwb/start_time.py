@@ -20,9 +20,10 @@ def session_start_time(recording: Recording, timezone: str | None) -> datetime |
     Parameters
     ----------
     recording : Recording
-        Its epoch is the local time of the computer that recorded.
+        Its epoch is the local time of the computer that recorded; of a .siff it is in UTC.
     timezone : str or None
-        That computer's time zone, such as ``"Europe/Berlin"``. None means this computer's, and says so once.
+        That computer's time zone, such as ``"Europe/Berlin"``. None means this computer's, and says so once; of a
+        .siff it means UTC, and is no guess.
 
     Returns
     -------
@@ -36,6 +37,8 @@ def session_start_time(recording: Recording, timezone: str | None) -> datetime |
     """
     if recording.epoch is None:
         return None
+    if recording.epoch.tzinfo is not None:
+        return recording.epoch if timezone is None else recording.epoch.astimezone(_find_zone(timezone))
     if timezone is not None:
         return recording.epoch.replace(tzinfo=_find_zone(timezone))
     start = recording.epoch.astimezone()

@@ -1,6 +1,6 @@
 """Compare every sample of an NWB file with the recording that it came from, bit for bit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from pynwb.ophys import TwoPhotonSeries
 
 from scanimage_nwb.errors import FormatError, MetadataError
 from scanimage_nwb.recording import Recording, open_recording
+from scanimage_nwb.siff_reader import SiffReader
 
 __all__ = ["Difference", "SeriesCheck", "verify_nwbfile"]
 
@@ -51,7 +52,8 @@ class SeriesCheck:
 def verify_nwbfile(path: str | Path, source_paths: Sequence[str | Path]) -> list[SeriesCheck]:
     """Compare the imaging series of an NWB file with the recording they were made from.
 
-    Every pixel of every sample is compared, and the original frame indices with what the source gives.
+    Every pixel of every sample is compared, and the original frame indices with what the source gives. Of a .siff,
+    photon counts are compared, whatever type of integer the file holds them in.
 
     Parameters
     ----------
@@ -115,18 +117,32 @@ def _check_series(series: TwoPhotonSeries, last_pages: NDArray[np.int64], record
         text = f"its original frame indices are not those of {recording.paths[0].name}"
         difference = Difference(series.name, 0, text)
         return SeriesCheck(series.name, data.shape[0], len(recording.index.sample_pages), 0, difference)
+    read = _pixel_reader(recording)
     n_samples, n_bytes = data.shape[0], 0
     step = max(1, _BLOCK_BYTES // (int(np.prod(data.shape[1:])) * data.dtype.itemsize))
     with ThreadPoolExecutor(1) as pool:
-        source = pool.submit(recording.read_pages, expected[:step])
+        source = pool.submit(read, expected[:step])
         for start in range(0, n_samples, step):
             found, pages = data[start : start + step], source.result()
-            source = pool.submit(recording.read_pages, expected[start + step : min(start + 2 * step, n_samples)])
+            source = pool.submit(read, expected[start + step : min(start + 2 * step, n_samples)])
             n_bytes += found.nbytes
-            first = _first_difference(series.name, start, found, pages[: len(found)])
+            first = _first_difference(series.name, start, found, pages[: len(found)], recording)
             if first is not None:
                 return SeriesCheck(series.name, n_samples, len(expected), n_bytes, first)
     return SeriesCheck(series.name, n_samples, len(expected), n_bytes, None)
+
+
+def _pixel_reader(recording: Recording) -> Callable[[NDArray[np.int64]], NDArray]:
+    """Return what reads pages given as (samples, planes), to (samples, planes, rows, columns)."""
+    if not recording.is_siff:
+        return recording.read_pages
+    reader = SiffReader.from_recording(recording)
+
+    def read_counts(pages: NDArray[np.int64]) -> NDArray:
+        counts = reader.get_frames(pages.reshape(-1))
+        return counts.reshape(*pages.shape, *counts.shape[1:])
+
+    return read_counts
 
 
 def _expected_pages(
@@ -155,10 +171,11 @@ def _expected_pages(
     return None
 
 
-def _first_difference(name: str, start: int, found: NDArray, pages: NDArray) -> Difference | None:
+def _first_difference(name: str, start: int, found: NDArray, pages: NDArray, recording: Recording) -> Difference | None:
     """Compare a block in NWB order (time, width, height[, planes]) with pages (time, planes, rows, columns)."""
     found = found.transpose(0, 3, 2, 1) if found.ndim == 4 else found.transpose(0, 2, 1)[:, None]
-    if found.shape != pages.shape or found.dtype != pages.dtype:
+    may_differ = recording.is_siff and found.dtype.kind in "iu"  # the user chooses the type of photon counts
+    if found.shape != pages.shape or (found.dtype != pages.dtype and not may_differ):
         text = f"pages of {found.shape[1:]} {found.dtype}; the source has {pages.shape[1:]} {pages.dtype}"
         return Difference(name, start, text)
     if np.array_equal(found, pages):

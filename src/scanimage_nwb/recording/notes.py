@@ -51,6 +51,12 @@ def index_notes(recording: Recording) -> list[str]:
             f"the header says that {averaging} frames were averaged into one page, but frame numbers advance by "
             f"{index.layout.averaging}: planes follow from the frame numbers"
         )
+    if recording.layout.disputed_flyback:
+        found = "the number of frames shows them" if index.layout.n_flyback else "they are taken for planes"
+        notes.append(
+            f"the header counts {recording.layout.disputed_flyback} flyback frame(s) in each volume, but says "
+            f"that FastZ is off: {found}"
+        )
     if not index.has_frame_numbers:
         notes.append(
             "pages have no usable frame numbers: planes follow from the order of pages, dropped ones go unseen"

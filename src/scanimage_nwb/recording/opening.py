@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanimage_nwb.errors import FormatError, UnsupportedFormatError
-from scanimage_nwb.formats.file_series import file_epoch, find_file_series
+from scanimage_nwb.formats.file_series import file_epoch, find_file_series, is_same_start
 from scanimage_nwb.formats.scanimage_header import ScanImageHeader
 from scanimage_nwb.formats.scanimage_layout import AcquisitionLayout, parse_layout
 from scanimage_nwb.formats.scanimage_tiff import read_header_texts
@@ -108,13 +108,18 @@ def _read_tables(paths: list[Path], notes: list[str]) -> tuple[PageTable, ...]:
     if first_error and not tables:
         raise first_error
     for table in tables[1:]:
-        if (table.page_shape, table.dtype) != (tables[0].page_shape, tables[0].dtype):
+        if _page_kind(table) != _page_kind(tables[0]):
+            (shape, kind), (other_shape, other_kind) = _page_kind(tables[0]), _page_kind(table)
             raise FormatError(
-                f"files of one recording must have pages of one shape and type: {tables[0].path} has "
-                f"{tables[0].page_shape} {tables[0].dtype}, {table.path} has {table.page_shape} {table.dtype}. "
-                "Open them as two recordings with file_paths"
+                f"files of one recording must have pages of one shape and type: {tables[0].path} has {shape} {kind}, "
+                f"{table.path} has {other_shape} {other_kind}. Open them as two recordings with file_paths"
             )
     return tuple(tables)
+
+
+def _page_kind(table: PageTable) -> tuple[tuple[int, int], str]:
+    """Return shape and type of a file's pages; those of a .siff may be stored in different ways."""
+    return table.page_shape, "photons" if table.is_siff else str(table.dtype)
 
 
 def _check_generation(header: ScanImageHeader, table: PageTable) -> None:
@@ -175,7 +180,9 @@ def _find_clocks(tables: tuple[PageTable, ...], epochs: list[datetime | None]) -
     new_clock[0] = True
     for i, (before, after) in enumerate(pairwise(tables), start=1):
         epoch_before, epoch_after = epochs[i - 1], epochs[i]
-        elapsed = epoch_after - epoch_before if epoch_before and epoch_after else timedelta(0)
+        elapsed = timedelta(0)
+        if epoch_before and epoch_after and not is_same_start(epoch_before, epoch_after):
+            elapsed = epoch_after - epoch_before
         step = int(after.frame_number[0]) - int(before.frame_number[-1])
         runs_on = step > 0 or (step == 0 and not elapsed)  # the channels of one frame may lie in two files
         unnumbered = int(after.frame_number[0]) < 0
@@ -213,7 +220,8 @@ def _check_layouts(tables: tuple[PageTable, ...], new_clock: NDArray[np.bool_], 
 def _volume_layout(header: ScanImageHeader, layout: AcquisitionLayout, facts: PageFacts) -> VolumeLayout:
     """Return the header's claim of the order of pages.
 
-    An averaging factor that is missing, or that frame numbers contradict, is read off the frame numbers.
+    An averaging factor that is missing, or that frame numbers contradict, is read off the frame numbers; flyback that
+    the header both claims and denies is decided by the number of frames.
     """
     averaging = layout.averaging
     steps = np.diff(facts.frame_number)
@@ -227,10 +235,22 @@ def _volume_layout(header: ScanImageHeader, layout: AcquisitionLayout, facts: Pa
         max(1, len(layout.channel_names)),
         layout.n_planes,
         layout.frames_per_slice,
-        layout.n_flyback,
+        layout.disputed_flyback if _frames_show_flyback(header, layout, facts) else layout.n_flyback,
         averaging,
         layout.slow_stack,
     )
+
+
+def _frames_show_flyback(header: ScanImageHeader, layout: AcquisitionLayout, facts: PageFacts) -> bool:
+    """Tell whether an acquisition has as many frames as its volumes with the flyback in question would have."""
+    if not layout.disputed_flyback:
+        return False
+    numbers = facts.frame_in_acquisition if facts.frame_in_acquisition.min() >= 0 else facts.frame_number
+    n_frames = (int(numbers.max()) - int(numbers.min())) // layout.averaging + 1
+    frames_per_volume = layout.n_planes * layout.frames_per_slice + layout.disputed_flyback
+    volumes = (header.number(f"SI.hStackManager.{name}") for name in ("actualNumVolumes", "numVolumes"))
+    n_volumes = next((number for number in volumes if number is not None), 0)
+    return n_frames == n_volumes * frames_per_volume
 
 
 def _channel_names(layout: AcquisitionLayout, n_channels: int) -> tuple[str, ...]:

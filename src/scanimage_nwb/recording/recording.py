@@ -39,7 +39,8 @@ class Recording:
     timestamp_s: NDArray[np.float64] | None
     """Time of each page in seconds of the first file's clock, shape (n_pages,); None if pages have none."""
     epoch: datetime | None
-    """Start of the first file's clock, in the local time of the computer that recorded; None if unknown."""
+    """Start of the first file's clock: of a TIFF in the local time of the computer that recorded, without time zone;
+    of a .siff in UTC. None if unknown."""
     tiff_version: int
     """ScanImage's version of its TIFF layout; 0 for files without ScanImage's mark."""
     notes: tuple[str, ...] = ()
@@ -51,6 +52,11 @@ class Recording:
     def paths(self) -> tuple[Path, ...]:
         """The files, in the order of time."""
         return tuple(table.path for table in self.tables)
+
+    @property
+    def is_siff(self) -> bool:
+        """True if pages hold photons (a .siff file), False if they hold pixels."""
+        return any(table.is_siff for table in self.tables)
 
     @property
     def n_pages(self) -> int:

@@ -5,10 +5,10 @@ Not supported: several scanfields, several files. Shares no code with the reader
 """
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,10 @@ PageKind = Literal["raw", "compressed", "plain", "smaller"]
 AppendedText = tuple[int, str, float | None]
 """Page, text, and the time of the text in seconds of the experiment; None writes no time."""
 
+Scene = Callable[[int, int, int], NDArray[np.floating]]
+
 START_NS = 1_716_838_380_266_799_900
-"""Nanoseconds since 1970 of time 0 of the experiment."""
+"""Time 0 of the experiment unless told otherwise, in nanoseconds since 1970."""
 FIRST_FRAME_S = 0.401724
 SIFF_COMPRESS = 907
 IRF_MEAN_S, IRF_SIGMA_S = 1.5e-9, 0.08e-9
@@ -81,7 +83,7 @@ class _Page:
     """One page's photons, or the counts of a plain page."""
 
     kind: str
-    pixel: NDArray[np.int64]
+    pixel: NDArray[np.uint32]
     delay_bin: NDArray[np.uint16]
     counts: NDArray[np.uint32]
 
@@ -106,6 +108,8 @@ def write_siff_recording(
     drift_ppm: float = 30.0,
     host_jitter_s: float = 0.004,
     appended_text: Sequence[AppendedText] = (),
+    scene: Scene | None = None,
+    start_ns: int = START_NS,
     with_host_epoch: bool = True,
     header_overrides: Mapping[str, str | None] | None = None,
     seed: int = 0,
@@ -141,6 +145,11 @@ def write_siff_recording(
         Rate of frames; how much the laser's clock runs fast; spread of the host's answers, which come late.
     appended_text : sequence of (int, str, float or None)
         Page, text and time of events.
+    scene : callable, optional
+        Given page, height and width, returns the photons to expect, shape (len(lifetimes_s), height, width): those of
+        each decay time. Replaces `photons_per_page`, and `lifetimes_s` are then the same on all channels.
+    start_ns : int
+        Nanoseconds since 1970 of time 0 of the experiment.
     with_host_epoch : bool
         False leaves out `mostRecentSystemTimestamp_epoch`, as old files do.
     header_overrides : mapping, optional
@@ -165,60 +174,31 @@ def write_siff_recording(
     >>> written.counts.sum(axis=(1, 2)).tolist(), written.plane[:4].tolist()
     ([50, 50, 50, 50, 50, 50, 50, 50, 50], [0, 1, -1, 0])
     """
-    layout = RecordingLayout(
-        channel_save=channel_save,
-        n_planes=n_planes,
-        n_flyback=n_flyback,
-        frames_per_slice=1,
-        n_volumes=n_volumes,
-        shape=shape,
-        averaging=1,
-        stack_mode="fast",
-        frame_rate_hz=frame_rate_hz,
-        slow_gap_s=0.0,
-        pages_per_file=None,
-    )
+    layout = _layout(channel_save, n_planes, n_flyback, n_volumes, shape, frame_rate_hz)
     planned = layout.n_frames * layout.n_channels
     page = np.arange(planned if n_pages is None else min(n_pages, planned))
     frame = page // layout.n_channels
     rng = np.random.default_rng(seed)
-    clocks = _make_clocks(frame, rng, (frame_rate_hz, drift_ppm, host_jitter_s, repetition_rate_hz))
+    clocks = _make_clocks(frame, rng, (frame_rate_hz, drift_ppm, host_jitter_s, repetition_rate_hz), start_ns)
     bin_s = 5e-12 * 2**bin_resolution
     tables = [_delay_table(lifetime_s, num_bins, bin_s, 1 / repetition_rate_hz) for lifetime_s in lifetimes_s]
-    per_page = np.resize(np.atleast_1d(photons_per_page), len(page))
+    drawn = (
+        _make_page(page_kinds[i % len(page_kinds)], pixel, delay_bin, shape[0] * shape[1])
+        for i, (pixel, delay_bin) in enumerate(
+            _draw_uniform(rng, np.resize(photons_per_page, len(page)), shape, tables, layout.n_channels)
+            if scene is None
+            else _draw_scene(rng, len(page), scene, shape, tables)
+        )
+    )
+    header = _flim_header(layout, num_bins, bin_resolution, repetition_rate_hz, header_overrides or {})
     path = folder / f"{name}.siff"
     folder.mkdir(parents=True, exist_ok=True)
-    flim = {
-        "imagingSystem": "'FLIM'",
-        "hScan2D.hAcq.Tau_bins": str(num_bins),
-        "hScan2D.hAcq.binResolution": str(bin_resolution),
-        "hScan2D.hAcq.frequency": f"{repetition_rate_hz:.0f}",
-        "hScan2D.sampleRate": f"{repetition_rate_hz:.0f}",
-    }
-    header = header_text(layout, acq_state="grab", overrides=flim | dict(header_overrides or {}), as_json=False)
     texts = _page_texts(frame, clocks, appended_text, with_host_epoch)
-    kept: list[_Page] = []
-    kinds = []
-    with path.open("wb", buffering=1 << 20) as file:
-        position, spans = _write_head(file, encode_text(header), encode_text(roi_json(layout)))
-        for i, text in enumerate(texts):
-            kind = page_kinds[i % len(page_kinds)]
-            table = tables[i % layout.n_channels % len(tables)]
-            found = _draw_page(rng, kind, int(per_page[i]), shape[0] * shape[1], table)
-            record = _page_bytes(found, shape, text, spans, position, i == len(page) - 1)
-            file.write(record)
-            position += len(record)
-            kinds.append(found.kind)
-            if keep_photons:
-                kept.append(found)
-    photons = [one.pixel.size if one.kind != "plain" else 0 for one in kept]
+    kinds, kept = _write_pages(path, (header, roi_json(layout)), texts, drawn, shape, len(page), keep_photons)
     slot = frame % layout.frames_per_volume
     return SyntheticSiff(
         path=path,
-        counts=np.array([one.counts for one in kept], np.uint32).reshape(len(kept), *shape),
-        photon_page=np.repeat(np.arange(len(kept)), photons),
-        photon_pixel=np.concatenate([one.pixel for one in kept if one.kind != "plain"] or [np.empty(0, np.int64)]),
-        delay_bin=np.concatenate([one.delay_bin for one in kept if one.kind != "plain"] or [np.empty(0, np.uint16)]),
+        **_photon_truth(kept, shape),
         kind=tuple(kinds),
         frame_number=frame,
         experiment_time_s=clocks.experiment_s,
@@ -231,8 +211,87 @@ def write_siff_recording(
     )
 
 
+def _layout(
+    channel_save: tuple[int, ...],
+    n_planes: int,
+    n_flyback: int,
+    n_volumes: int,
+    shape: tuple[int, int],
+    frame_rate_hz: float,
+) -> RecordingLayout:
+    """Return the layout of a fast stack, or of a plane."""
+    return RecordingLayout(
+        channel_save=channel_save,
+        n_planes=n_planes,
+        n_flyback=n_flyback,
+        frames_per_slice=1,
+        n_volumes=n_volumes,
+        shape=shape,
+        averaging=1,
+        stack_mode="fast",
+        frame_rate_hz=frame_rate_hz,
+        slow_gap_s=0.0,
+        pages_per_file=None,
+    )
+
+
+def _flim_header(
+    layout: RecordingLayout,
+    num_bins: int,
+    bin_resolution: int,
+    repetition_rate_hz: float,
+    overrides: Mapping[str, str | None],
+) -> str:
+    """Return the header text, with what ScanImage-FLIM adds."""
+    flim = {
+        "imagingSystem": "'FLIM'",
+        "hScan2D.hAcq.Tau_bins": str(num_bins),
+        "hScan2D.hAcq.binResolution": str(bin_resolution),
+        "hScan2D.hAcq.frequency": f"{repetition_rate_hz:.0f}",
+        "hScan2D.sampleRate": f"{repetition_rate_hz:.0f}",
+    }
+    return header_text(layout, acq_state="grab", overrides=flim | dict(overrides), as_json=False)
+
+
+def _write_pages(
+    path: Path,
+    head: tuple[str, str],
+    texts: Iterator[bytes],
+    drawn: Iterator[_Page],
+    shape: tuple[int, int],
+    n_pages: int,
+    keep_photons: bool,
+) -> tuple[list[str], list[_Page]]:
+    """Write the file; return the kind of every page, and the pages if they are kept."""
+    kinds: list[str] = []
+    kept: list[_Page] = []
+    header, roi_groups = head
+    with path.open("wb", buffering=1 << 20) as file:
+        position, spans = _write_head(file, encode_text(header), encode_text(roi_groups))
+        for i, (text, page) in enumerate(zip(texts, drawn, strict=True)):
+            record = _page_bytes(page, shape, text, spans, position, i == n_pages - 1)
+            file.write(record)
+            position += len(record)
+            kinds.append(page.kind)
+            if keep_photons:
+                kept.append(page)
+    return kinds, kept
+
+
+def _photon_truth(kept: list[_Page], shape: tuple[int, int]) -> dict[str, Any]:
+    """Return counts and photons of the pages that were kept, as fields of `SyntheticSiff`."""
+    with_photons = [one for one in kept if one.kind != "plain"]
+    n_photons = [one.pixel.size if one.kind != "plain" else 0 for one in kept]
+    return {
+        "counts": np.array([one.counts for one in kept], np.uint32).reshape(len(kept), *shape),
+        "photon_page": np.repeat(np.arange(len(kept)), n_photons),
+        "photon_pixel": np.concatenate([one.pixel for one in with_photons] or [np.empty(0, np.int64)]),
+        "delay_bin": np.concatenate([one.delay_bin for one in with_photons] or [np.empty(0, np.uint16)]),
+    }
+
+
 def _make_clocks(
-    frame: NDArray[np.int64], rng: np.random.Generator, rates: tuple[float, float, float, float]
+    frame: NDArray[np.int64], rng: np.random.Generator, rates: tuple[float, float, float, float], start_ns: int
 ) -> _Clocks:
     """Return what the clocks say at each page.
 
@@ -240,11 +299,11 @@ def _make_clocks(
     """
     frame_rate_hz, drift_ppm, jitter_s, repetition_rate_hz = rates
     experiment_s = np.round(FIRST_FRAME_S + frame / frame_rate_hz, 6)
-    laser_ns = START_NS + np.round(experiment_s * 1e9).astype(np.int64)
-    true_ns = START_NS + np.round(experiment_s * 1e9 * (1 - drift_ppm * 1e-6)).astype(np.int64)
+    laser_ns = start_ns + np.round(experiment_s * 1e9).astype(np.int64)
+    true_ns = start_ns + np.round(experiment_s * 1e9 * (1 - drift_ppm * 1e-6)).astype(np.int64)
     asked = np.floor(experiment_s).astype(np.int64)
     late_ns = np.abs(rng.normal(0, jitter_s * 1e9, int(asked.max()) + 1)).astype(np.int64)
-    asked_ns = START_NS + np.round(asked * 1e9 * (1 - drift_ppm * 1e-6)).astype(np.int64)
+    asked_ns = start_ns + np.round(asked * 1e9 * (1 - drift_ppm * 1e-6)).astype(np.int64)
     sync = np.round(experiment_s * repetition_rate_hz / 1024).astype(np.int64)
     return _Clocks(experiment_s, laser_ns, asked_ns + late_ns[asked], true_ns, sync)
 
@@ -261,14 +320,46 @@ def _delay_table(lifetime_s: float, num_bins: int, bin_s: float, period_s: float
     return np.minimum(bins, num_bins - 1).astype(np.uint16)
 
 
-def _draw_page(rng: np.random.Generator, kind: str, n_photons: int, n_pixels: int, table: NDArray[np.uint16]) -> _Page:
-    """Draw the photons of one page: anywhere on it, from the decay."""
+def _draw_uniform(
+    rng: np.random.Generator,
+    n_photons: NDArray[np.int64],
+    shape: tuple[int, int],
+    tables: Sequence[NDArray[np.uint16]],
+    n_channels: int,
+) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.uint16]]]:
+    """Yield pixels and delay bins of the photons of each page: anywhere on it, from the decay of its channel."""
+    for page, n in enumerate(n_photons.tolist()):
+        table = tables[page % n_channels % len(tables)]
+        pixel = rng.integers(0, shape[0] * shape[1], n, np.uint32)
+        yield pixel, table[rng.integers(0, _DELAY_TABLE_SIZE, n, np.uint16)]
+
+
+def _draw_scene(
+    rng: np.random.Generator,
+    n_pages: int,
+    scene: Scene,
+    shape: tuple[int, int],
+    tables: Sequence[NDArray[np.uint16]],
+) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.uint16]]]:
+    """Yield pixels and delay bins of the photons of each page: Poisson counts about what the scene expects."""
+    for page in range(n_pages):
+        counts = rng.poisson(scene(page, *shape)).reshape(len(tables), -1)
+        pixel = np.repeat(np.tile(np.arange(counts.shape[1]), len(tables)), counts.reshape(-1))
+        component = np.repeat(np.arange(len(tables)), counts.sum(axis=1))
+        order = np.argsort(pixel, kind="stable")
+        delay_bin = np.stack(tables)[component[order], rng.integers(0, _DELAY_TABLE_SIZE, pixel.size, np.uint16)]
+        yield pixel[order].astype(np.uint32), delay_bin
+
+
+def _make_page(kind: str, pixel: NDArray[np.uint32], delay_bin: NDArray[np.uint16], n_pixels: int) -> _Page:
+    """Return a page of these photons; those of a compressed or plain one go pixel after pixel.
+
+    Photons that come in another order are all of one decay, so that any may have any delay.
+    """
     if kind not in ("raw", "compressed", "plain", "smaller"):
         raise ValueError(f"page_kinds holds {kind!r}; expected 'raw', 'compressed', 'plain' or 'smaller'")
     if kind == "smaller":
-        kind = "compressed" if 2 * n_photons + 2 * n_pixels < 8 * n_photons else "raw"
-    pixel = rng.integers(0, n_pixels, n_photons, np.uint32)
-    delay_bin = table[rng.integers(0, _DELAY_TABLE_SIZE, n_photons, np.uint16)]
+        kind = "compressed" if 2 * pixel.size + 2 * n_pixels < 8 * pixel.size else "raw"
     counts = np.bincount(pixel, minlength=n_pixels).astype(np.uint32)
     if kind != "raw":
         pixel = np.repeat(np.arange(n_pixels, dtype=np.uint32), counts)
