@@ -5,6 +5,7 @@ Array order is that of NWB here: (time, width, height[, depth]).
 
 from scanimage_nwb.nwb.conversion import convert_recording
 from scanimage_nwb.nwb.converter import ScanImageConverter
+from scanimage_nwb.nwb.flim_interface import FlimInterface
 from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface
 from scanimage_nwb.nwb.siff_interface import SiffImagingInterface
 from scanimage_nwb.nwb.user_metadata import load_metadata_file, merge_metadata
@@ -12,6 +13,7 @@ from scanimage_nwb.nwb.verifying import verify_nwbfile
 from scanimage_nwb.nwb.writing import write_nwbfile
 
 __all__ = [
+    "FlimInterface",
     "ScanImageConverter",
     "ScanImageImagingInterface",
     "SiffImagingInterface",
