@@ -1,13 +1,12 @@
 """Fill an HDF5 dataset from a chunk iterator: read, shuffle and deflate on threads, write chunks from one.
 
-The dataset exists already, empty, with its filters declared; what is written is exactly what HDF5's own filters
-would have made of it (deflate by ISA-L, so the bytes differ from zlib's, but not what any reader gets).
+The dataset exists already, empty, with its filters declared; what is written is what HDF5's own filters would have
+made of it.
 """
 
 import itertools
 import math
 import threading
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,58 +16,20 @@ from typing import Any
 
 import h5py
 import numpy as np
-from isal import isal_zlib
 from numpy.typing import NDArray
 
-from scanimage_nwb.kernels.shuffle import shuffle
+from scanimage_nwb.nwb.chunk_filters import ChunkEncoder, filters_of
 
-__all__ = ["ChunkWriteError", "FilterSet", "fill_dataset", "filters_of"]
+__all__ = ["ChunkWriteError", "fill_dataset"]
 
 _BLOCK_BYTES = 8_000_000
 """A job reads about so much at once: enough to be worth a thread, small enough that many fit into memory."""
-_DEFAULT_LEVEL = 4
-"""h5py's level of gzip, which nobody asked for: ISA-L does it many times faster, and on pixels smaller."""
-_FASTEST_LEVEL = 1
-"""ISA-L's level 1 is its fastest, and on shuffled pixels also its smallest. Other levels are zlib's, as asked."""
-_KERNEL_AXES = 4
 
 Selection = tuple[slice, ...]
 
 
 class ChunkWriteError(OSError):
     """A chunk cannot be stored; the message names file and dataset."""
-
-
-@dataclass(frozen=True, slots=True)
-class FilterSet:
-    """Filters of a dataset that this pipeline can apply."""
-
-    shuffle: bool
-    """HDF5's shuffle filter."""
-    deflate_level: int | None
-    """Level of HDF5's deflate (gzip) filter, None if it is not applied."""
-
-
-def filters_of(dataset: h5py.Dataset) -> FilterSet | None:
-    """Return the filters of a dataset, None if this pipeline does not know them all or the dataset's type.
-
-    Parameters
-    ----------
-    dataset : h5py.Dataset
-        Chunked, of numbers.
-
-    Returns
-    -------
-    FilterSet or None
-    """
-    if dataset.chunks is None or dataset.dtype.kind not in "iuf" or not dataset.dtype.isnative:
-        return None
-    properties = dataset.id.get_create_plist()
-    codes = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
-    if codes not in ([], [h5py.h5z.FILTER_DEFLATE], [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE]):
-        return None
-    level = properties.get_filter(len(codes) - 1)[2][0] if h5py.h5z.FILTER_DEFLATE in codes else None
-    return FilterSet(h5py.h5z.FILTER_SHUFFLE in codes, level)
 
 
 def fill_dataset(
@@ -105,7 +66,9 @@ def fill_dataset(
     if filters is None:
         raise ValueError(f"{dataset.name}: its filters or type are not known here; fill it with h5py")
     lock = nullcontext() if thread_safe else threading.Lock()
-    job = _Job(read, lock, dataset.chunks, dataset.dtype, filters)
+    encoder = ChunkEncoder(dataset.chunks, dataset.dtype, filters)
+    encoder = encoder.fitted_to(_samples(read, dataset.shape, encoder))
+    job = _Job(read, lock, encoder)
     waiting: deque[Future[_Block]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="write-nwb")
     try:
@@ -134,58 +97,37 @@ class _Job:
 
     read: Callable[[Selection], NDArray]
     lock: Any
-    chunk_shape: tuple[int, ...]
-    dtype: np.dtype
-    filters: FilterSet
+    encoder: ChunkEncoder
 
     def run(self, selection: Selection) -> _Block:
         """Read a block and compress its chunks."""
         with self.lock:
-            data = np.asarray(self.read(selection))
-        expected = tuple(part.stop - part.start for part in selection)
-        if data.shape != expected:
-            raise ValueError(f"the source returned {data.shape=} for {selection}; expected {expected}")
-        data = data.astype(self.dtype, copy=False)
+            data = _read_as(self.read, selection, self.encoder.dtype)
         chunks = []
-        for corner in itertools.product(
-            *(range(0, n, step) for n, step in zip(expected, self.chunk_shape, strict=True))
-        ):
-            part = data[tuple(slice(at, at + step) for at, step in zip(corner, self.chunk_shape, strict=True))]
+        steps = self.encoder.chunk_shape
+        for corner in itertools.product(*(range(0, n, step) for n, step in zip(data.shape, steps, strict=True))):
+            part = data[tuple(slice(at, at + step) for at, step in zip(corner, steps, strict=True))]
             offset = tuple(s.start + at for s, at in zip(selection, corner, strict=True))
-            chunks.append((offset, self._encode(part)))
+            chunks.append((offset, self.encoder.encode(part)))
         return _Block(data.nbytes, chunks)
 
-    def _encode(self, part: NDArray) -> bytes:
-        """Apply the filters to one chunk; what lies beyond the edge of the dataset is zero, HDF5's fill value."""
-        if self.filters.shuffle and self.dtype.itemsize > 1 and part.ndim <= _KERNEL_AXES:
-            raw = self._shuffled(part)
-        else:
-            raw = self._padded(part)
-            if self.filters.shuffle:
-                raw = np.ascontiguousarray(raw.reshape(-1).view(np.uint8).reshape(raw.size, -1).T)
-        if self.filters.deflate_level is None:
-            return raw.tobytes()
-        if self.filters.deflate_level == _DEFAULT_LEVEL:
-            return isal_zlib.compress(raw, _FASTEST_LEVEL)
-        return zlib.compress(raw.data, self.filters.deflate_level)
 
-    def _shuffled(self, part: NDArray) -> NDArray[np.uint8]:
-        """Shuffle with the kernel, which takes four axes and unsigned elements."""
-        missing = _KERNEL_AXES - part.ndim
-        out = (np.empty if part.shape == self.chunk_shape else np.zeros)(
-            math.prod(self.chunk_shape) * self.dtype.itemsize, np.uint8
-        )
-        elements = part.reshape((1,) * missing + part.shape) if missing else part
-        shuffle(elements.view(f"u{self.dtype.itemsize}"), (1,) * missing + self.chunk_shape, out)
-        return out
+def _read_as(read: Callable[[Selection], NDArray], selection: Selection, dtype: np.dtype) -> NDArray:
+    """Read a selection; the source must return what was asked for."""
+    data = np.asarray(read(selection))
+    expected = tuple(part.stop - part.start for part in selection)
+    if data.shape != expected:
+        raise ValueError(f"the source returned {data.shape=} for {selection}; expected {expected}")
+    return data.astype(dtype, copy=False)
 
-    def _padded(self, part: NDArray) -> NDArray:
-        """Return a whole chunk, contiguous."""
-        if part.shape == self.chunk_shape:
-            return np.ascontiguousarray(part)
-        whole = np.zeros(self.chunk_shape, self.dtype)
-        whole[tuple(slice(0, n) for n in part.shape)] = part
-        return whole
+
+def _samples(read: Callable[[Selection], NDArray], shape: tuple[int, ...], encoder: ChunkEncoder) -> Iterator[NDArray]:
+    """Yield the first chunk, one of the middle and the last."""
+    n_chunks = [math.ceil(n / step) for n, step in zip(shape, encoder.chunk_shape, strict=True)]
+    for rank in sorted({0, math.prod(n_chunks) // 2, math.prod(n_chunks) - 1} - {-1}):
+        corner = [int(i) * step for i, step in zip(np.unravel_index(rank, n_chunks), encoder.chunk_shape, strict=True)]
+        sizes = zip(corner, encoder.chunk_shape, shape, strict=True)
+        yield _read_as(read, tuple(slice(at, min(at + step, n)) for at, step, n in sizes), encoder.dtype)
 
 
 def _blocks(shape: tuple[int, ...], chunk_shape: tuple[int, ...], item_bytes: int) -> Iterator[Selection]:

@@ -21,7 +21,8 @@ from neuroconv.tools.nwb_helpers import (
 )
 from pynwb import NWBHDF5IO, NWBFile, TimeSeries
 
-from scanimage_nwb.nwb.chunk_pipeline import ChunkWriteError, fill_dataset, filters_of
+from scanimage_nwb.nwb.chunk_filters import filters_of
+from scanimage_nwb.nwb.chunk_pipeline import ChunkWriteError, fill_dataset
 from scanimage_nwb.nwb.progress import ProgressReporter, WriteProgress
 from scanimage_nwb.nwb.whole_file import whole_or_nothing
 
