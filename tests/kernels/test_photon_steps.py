@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scanimage_nwb.kernels.photon_steps import pixel_steps, pixel_steps_reference
+from scanimage_nwb.kernels.photon_steps import (
+    pixel_steps,
+    pixel_steps_reference,
+    raw_photons,
+    raw_photons_reference,
+)
 
 
 def run(pixels: np.ndarray, delays: np.ndarray, bounds: np.ndarray, n_pixels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -32,3 +37,17 @@ def test_none_and_many_photons_in_a_pixel(n: int) -> None:
     steps, found = run(pixels, delays, np.array([0, n]), 5)
     assert steps.sum() == (3 if n else 0)
     np.testing.assert_array_equal(found, delays)
+
+
+@settings(max_examples=60, deadline=None)
+@given(frames=st.lists(st.lists(st.integers(0, 34), max_size=30), min_size=1, max_size=6))
+def test_raw_photons_equal_the_slow_twin(frames: list[list[int]]) -> None:
+    pixels = np.array([p for frame in frames for p in sorted(frame)], np.uint32)
+    bounds = np.cumsum([0, *map(len, frames)])
+    delays = np.arange(len(pixels), dtype=np.uint16)
+    steps, _ = pixel_steps_reference(pixels, delays, bounds)
+    out = np.zeros(len(pixels), np.uint64)
+    raw_photons(steps.astype(np.uint16), delays, bounds, 7, out)
+    np.testing.assert_array_equal(out, raw_photons_reference(steps, delays, bounds, 7))
+    y, x = np.divmod(pixels.astype(np.uint64), np.uint64(7))
+    np.testing.assert_array_equal(out, y << np.uint64(48) | x << np.uint64(32) | delays)

@@ -7,7 +7,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["pixel_steps", "pixel_steps_reference"]
+__all__ = ["pixel_steps", "pixel_steps_reference", "raw_photons", "raw_photons_reference"]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -75,3 +75,40 @@ def pixel_steps_reference(
     first = np.flatnonzero(np.diff(frame, prepend=-1))
     steps[first] = ordered[first]
     return steps, delay_bins[order]
+
+
+@numba.njit(cache=True, nogil=True)
+def raw_photons(
+    steps: NDArray, delay_bins: NDArray[np.uint16], bounds: NDArray[np.int64], width: int, out: NDArray[np.uint64]
+) -> None:
+    """Turn steps into photons as raw pages of a .siff hold them, ``y << 48 | x << 32 | delay_bin``.
+
+    Parameters
+    ----------
+    steps, delay_bins : ndarray of uint16 or uint32, uint16, shape (n_photons,)
+        As `pixel_steps` gives them.
+    bounds : ndarray of int64, shape (n_frames + 1,)
+        Photons of frame i are ``bounds[i]:bounds[i + 1]``.
+    width : int
+        Pixels of a row.
+    out : ndarray of uint64, shape (n_photons,)
+        Filled.
+    """
+    for i in range(len(bounds) - 1):
+        x, y = np.int64(0), np.int64(0)
+        for k in range(bounds[i], bounds[i + 1]):
+            x += np.int64(steps[k])
+            if x >= width:  # most photons lie in the row of the one before
+                y += x // width
+                x = x % width
+            out[k] = np.uint64(y) << np.uint64(48) | np.uint64(x) << np.uint64(32) | np.uint64(delay_bins[k])
+
+
+def raw_photons_reference(
+    steps: NDArray, delay_bins: NDArray[np.uint16], bounds: NDArray[np.int64], width: int
+) -> NDArray[np.uint64]:
+    """Return what `raw_photons` fills in, the slow way."""
+    pixels = np.concatenate([np.cumsum(part.astype(np.uint64)) for part in np.split(steps, bounds[1:-1])])
+    y, x = pixels // np.uint64(width), pixels % np.uint64(width)
+    photons: NDArray[np.uint64] = y * np.uint64(1 << 48) + x * np.uint64(1 << 32) + delay_bins.astype(np.uint64)
+    return photons

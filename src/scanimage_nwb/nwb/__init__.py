@@ -7,6 +7,7 @@ from scanimage_nwb.nwb.conversion import convert_recording
 from scanimage_nwb.nwb.converter import ScanImageConverter
 from scanimage_nwb.nwb.flim_interface import FlimInterface
 from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface
+from scanimage_nwb.nwb.photon_reader import open_photons
 from scanimage_nwb.nwb.siff_interface import SiffImagingInterface
 from scanimage_nwb.nwb.user_metadata import load_metadata_file, merge_metadata
 from scanimage_nwb.nwb.verifying import verify_nwbfile
@@ -20,6 +21,7 @@ __all__ = [
     "convert_recording",
     "load_metadata_file",
     "merge_metadata",
+    "open_photons",
     "verify_nwbfile",
     "write_nwbfile",
 ]
