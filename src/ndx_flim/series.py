@@ -18,14 +18,15 @@ _GeneratedPhasor: Any = generated("PhasorSeries")
 
 
 def _check_bins(container: Any, fields: dict[str, Any]) -> None:
-    """Refuse edges that do not go with the last axis of the data."""
-    shape, edges = get_data_shape(fields["data"]), fields["bin_edges"]
+    """Refuse edges that do not go with the last axis of the histograms."""
+    shape = get_data_shape(fields["data"] if "data" in fields else fields["counts"])
+    edges = fields["bin_edges"]
     if is_read(container):
         return
     if shape and shape[-1] is not None and len(edges) != shape[-1] + 1:
         raise ValueError(
             f"{fields['name']}: bin_edges has {len(edges)} values; expected {shape[-1] + 1}, one more than the last "
-            "axis of data"
+            "axis of histograms"
         )
     if not (np.diff(np.asarray(edges, np.float64)) > 0).all():
         raise ValueError(f"{fields['name']}: bin_edges do not ascend; expected the edges of all bins in seconds")

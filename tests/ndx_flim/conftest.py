@@ -69,7 +69,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
         module.add(
             PhotonHistogram(
                 name=f"PhotonHistogram{name}",
-                data=data[0],
+                counts=data[0],
                 bin_edges=settings.bin_edges,
                 description="pooled",
                 time_span=[0.4, 1.7],
@@ -164,7 +164,7 @@ def _settings(nwbfile: NWBFile, truth: dict[str, NDArray]) -> TCSPCSettings:
         irf=InstrumentResponse(
             name="irf",
             description="urea",
-            data=truth["TCSPCSettings/irf"],
+            counts=truth["TCSPCSettings/irf"],
             bin_edges=0.125e-9 + np.arange(H + 1) * 0.75e-9,
             center=1.5e-9,
             sigma=80e-12,

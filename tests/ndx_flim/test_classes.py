@@ -142,7 +142,7 @@ def test_bin_edges_must_fit(edges: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PhotonHistogramSeries(data=np.zeros((4, 3)), rate=1.0, **common)
     with pytest.raises(ValueError, match=message):
-        PhotonHistogram(data=np.zeros(3), description="", **common)
+        PhotonHistogram(counts=np.zeros(3), description="", **common)
 
 
 def test_other_units_are_refused() -> None:

@@ -19,7 +19,7 @@ def test_examples(tmp_path: Path) -> None:
         "np.testing.assert_array_equal(np.sort(pixel), np.sort(pixels_of_frame))\n"
         "np.testing.assert_allclose(delay_s, (delays_of_frame + 0.5) * 312.5e-12)\n"
         "assert image.sum() == len(pixel) > 50\n"
-        "assert nwbfile.processing['ophys']['PhotonHistogram'].data[:].sum() == 5000\n"
+        "assert nwbfile.processing['ophys']['PhotonHistogram'].counts[:].sum() == 5000\n"
         "nwbfile.read_io.close()\n"
     )
     command = [sys.executable, "-W", "error", "-c", code + check]

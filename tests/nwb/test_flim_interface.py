@@ -196,7 +196,7 @@ def test_histograms_of_pixels(two_colors: SyntheticSiff, tmp_path: Path) -> None
     pages = true_pages(two_colors, 0)
     chosen = {"channel_name": "Channel 1", "photons": False, "histograms": "pixel", "bin_factor": 7}
     with h5py.File(write(tmp_path / "a.nwb", two_colors.path, **chosen)) as file:
-        pooled = file["processing/ophys/PhotonHistogramPixelChannel1/data"][:]
+        pooled = file["processing/ophys/PhotonHistogramPixelChannel1/counts"][:]
     truth = np.stack([true_histogram(two_colors, pages[:, plane], 7) for plane in range(3)])
     np.testing.assert_array_equal(pooled, truth.transpose(2, 1, 0, 3))
     with h5py.File(write(tmp_path / "a.nwb", two_colors.path, samples_per_histogram=10, **chosen)) as file:
@@ -363,3 +363,26 @@ def test_overrides_of_the_header(tmp_path: Path) -> None:
     siff = write_siff_recording(tmp_path, n_volumes=3)
     with h5py.File(write(tmp_path / "a.nwb", siff.path, repetition_rate_hz=40e6)) as file:
         assert file["general/TCSPCSettings/repetition_rate"][()] == 40e6
+
+
+def test_neuroconv_pipelines(tmp_path: Path) -> None:
+    """Schemas describe the options, metadata are not changed, and run_conversion writes the file whole."""
+    siff = write_siff_recording(tmp_path, n_volumes=20)
+    interface = FlimInterface(siff.path)
+    properties = interface.get_conversion_options_schema()["properties"]
+    assert {"photons", "histograms", "bin_factor", "lifetime", "phasor", "motion_corrected"} <= set(properties)
+    assert "repetition_rate_hz" in FlimInterface.get_source_schema()["properties"]
+    metadata = interface.get_metadata()
+    before = repr(metadata.to_dict())
+    interface.run_conversion(
+        nwbfile_path=str(tmp_path / "a.nwb"), metadata=metadata, histograms="field", stub_test=True
+    )
+    assert repr(metadata.to_dict()) == before
+    converter = ConverterPipe(data_interfaces={"Flim": FlimInterface(siff.path)})
+    options = {"Flim": {"photons": False, "phasor": True, "histograms": "pixel", "bin_factor": 100}}
+    converter.run_conversion(nwbfile_path=str(tmp_path / "b.nwb"), metadata=metadata, conversion_options=options)
+    with h5py.File(tmp_path / "b.nwb") as file:
+        assert {"PhasorSeries", "PhotonHistogramPixel"} <= set(file["processing/ophys"])
+        assert file["processing/ophys/PhotonHistogramPixel/counts"][:].sum() == 20 * 200
+    with h5py.File(tmp_path / "a.nwb") as file:
+        assert len(photons_of(file, "PhotonEventSeries")) == 20

@@ -112,3 +112,19 @@ def test_damage_is_named(pair: tuple[Path, Path], tmp_path: Path) -> None:
             group["frame_end"][...] = group["frame_end"][...] + np.uint64(5)
     with pytest.raises(FormatError, match="is damaged"):
         open_photons(path)
+
+
+def test_bins_that_do_not_begin_at_zero(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    path = tmp_path / "b.nwb"
+    path.write_bytes(pair[1].read_bytes())
+    with h5py.File(path, "r+") as file:
+        for name, group in file["general"].items():
+            if name.startswith("TCSPCSettings"):
+                group["time_offset"] = 0.25e-9
+    turn = np.exp(2j * np.pi * 2 * 80e6 * 0.25e-9)
+    mask = np.ones(SiffReader(pair[0]).im_params.shape, bool)
+    with open_photons(pair[1]) as plain, open_photons(path) as moved:
+        np.testing.assert_allclose(moved.flim_map([0])[0], plain.flim_map([0])[0] + 0.25e-9)
+        np.testing.assert_allclose(moved.sum_masks_flim([mask])[0], plain.sum_masks_flim([mask])[0] + 0.25e-9)
+        phasors = [reader.flim_map([0], "phasor", harmonic=2)[0] for reader in (moved, plain)]
+        np.testing.assert_allclose(phasors[0], phasors[1] * turn)

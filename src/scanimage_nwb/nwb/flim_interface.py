@@ -33,12 +33,30 @@ class FlimInterface(SiffImagingInterface):
 
     Parameters
     ----------
-    file_path, file_paths, channel_name, plane_index, slice_sample, interleave_slice_samples
-        As for `SiffImagingInterface`.
-    timezone, metadata_key, verbose
-        As for `SiffImagingInterface`.
-    num_bins, tcspc_resolution_s, repetition_rate_hz : optional
-        In place of what the file says, as for `SiffReader`.
+    file_path : FilePath, optional
+        Any file of the recording. Either this or `file_paths` must be given.
+    file_paths : list of FilePath, optional
+        Exactly these files, in the order of time.
+    channel_name : str, optional
+        Channel to write; may be left out if there is one.
+    plane_index : int, optional
+        Plane to write; by default all, as volumes.
+    slice_sample : int, optional
+        Where there are several frames of each slice: the one to take.
+    interleave_slice_samples : bool
+        Take all frames of each slice, as samples one after the other.
+    timezone : str, optional
+        Time zone to express the start of the session in; by default UTC.
+    metadata_key : str, optional
+        Key of this interface's entries in ``Ophys``; by default it names channel and plane.
+    num_bins : int, optional
+        Number of delay bins, in place of what the file says.
+    tcspc_resolution_s : float, optional
+        Width of a delay bin in seconds, in place of what the file says.
+    repetition_rate_hz : float, optional
+        Repetition rate of the laser in Hz, in place of what the file says.
+    verbose : bool
+        Show a progress bar while data are written.
 
     Examples
     --------
@@ -137,8 +155,12 @@ class FlimInterface(SiffImagingInterface):
             Of the phasor.
         motion_corrected : bool
             Move photons as ``reader.registration_dict`` says.
-        stub_test, stub_samples, always_write_timestamps
-            As for `SiffImagingInterface`.
+        stub_test : bool
+            Write the first `stub_samples` samples only, for a try.
+        stub_samples : int
+            See `stub_test`.
+        always_write_timestamps : bool
+            Write a timestamp for every sample even if a rate says the same.
 
         Raises
         ------
@@ -337,7 +359,7 @@ class _Writer:
         times = self.extractor.get_timestamps()
         if samples_per_histogram is None:
             pooled = {"name": f"PhotonHistogramPixel{self.suffix}", "time_span": times[[0, -1]]}
-            self.module.add(PhotonHistogram(data=_first_sample(data), **pooled, **fields, **self.common))
+            self.module.add(PhotonHistogram(counts=_first_sample(data), **pooled, **fields, **self.common))
             return
         blocks = {"samples_per_histogram": n_added, "timestamps": times[::n_added]}
         name = f"PhotonHistogramSeriesPixel{self.suffix}"

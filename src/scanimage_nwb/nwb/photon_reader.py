@@ -118,6 +118,7 @@ class NwbPhotonReader(SiffReader):
             float(settings["tcspc_resolution"][()]),
             float(settings["repetition_rate"][()]),
         )
+        self._first_edge_s = float(settings["time_offset"][()]) if "time_offset" in settings else 0.0
         n_samples, n_planes = (*first["frame_end"].shape, 1)[:2]
         columns, rows = (int(size) for size in first["dimension"][:])
         self._recording = _frames_of(name, series, (n_samples, n_planes, len(series)), (rows, columns))  # type: ignore[assignment]
@@ -133,6 +134,45 @@ class NwbPhotonReader(SiffReader):
         )
         self._heights = np.full(self.num_frames, rows)
         self._widths = np.full(self.num_frames, columns)
+
+    def flim_map(self, *arguments: Any, **options: Any) -> tuple[NDArray, NDArray]:
+        """Return the lifetime of every pixel of every frame, as `SiffReader.flim_map`; bin 0 begins at `time_offset`.
+
+        Parameters
+        ----------
+        *arguments, **options
+            As for `SiffReader.flim_map`.
+
+        Returns
+        -------
+        map, counts : ndarray, shape (frames, rows, columns)
+        """
+        found, counts = super().flim_map(*arguments, **options)
+        return self._on_the_axis_of_delay(found, options.get("harmonic", 1)), counts
+
+    def sum_masks_flim(self, *arguments: Any, **options: Any) -> tuple[NDArray, NDArray]:
+        """Return lifetimes within masks, as `SiffReader.sum_masks_flim`; bin 0 begins at `time_offset`.
+
+        Parameters
+        ----------
+        *arguments, **options
+            As for `SiffReader.sum_masks_flim`.
+
+        Returns
+        -------
+        lifetime, counts : ndarray, shape (masks, frames)
+        """
+        found, counts = super().sum_masks_flim(*arguments, **options)
+        return self._on_the_axis_of_delay(found, options.get("harmonic", 1)), counts
+
+    def _on_the_axis_of_delay(self, found: NDArray, harmonic: int) -> NDArray:
+        """Move lifetimes, or turn phasors, from delays that begin with bin 0 to those of the file."""
+        if not self._first_edge_s:
+            return found
+        if found.dtype.kind == "c":
+            turned: NDArray = found * np.exp(2j * np.pi * harmonic * self.repetition_rate_hz * self._first_edge_s)
+            return turned
+        return found + self._first_edge_s
 
     def get_time(
         self, frames: Any = None, reference_time: Any = "experiment", *, color_channel: int | None = 0
