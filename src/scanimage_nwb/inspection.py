@@ -1,6 +1,7 @@
 """What a recording holds, as a dictionary for programs and as lines for people."""
 
 import math
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -157,7 +158,8 @@ def _start(d: dict[str, Any]) -> str:
     """Describe when the clock started."""
     if not d["epoch"]:
         return "unknown"
-    return d["epoch"] + (" (UTC)" if d["photons"] else " (time zone not in the file)")
+    has_zone = datetime.fromisoformat(d["epoch"]).tzinfo is not None
+    return d["epoch"] + (" (UTC)" if has_zone else " (time zone not in the file)")
 
 
 def _delay_bins(photons: dict[str, Any]) -> str:

@@ -144,6 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="the sizes of the claims")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--case", type=int, choices=range(len(CASES)), help="this one only")
     parser.add_argument("--folder", help="where to write; by default a temporary folder")
     parser.add_argument("--convert", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -154,6 +155,8 @@ def main() -> None:
     print(f"{os.cpu_count()} processors")
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         for number, (name, case) in enumerate(CASES.items()):
+            if options.case not in (None, number):
+                continue
             n_samples = case["full" if options.full else "small"]
             source = write_recording(Path(folder), f"case{number}", case, n_samples)
             raw_mb = n_samples * case["planes"] * case["channels"] * case["shape"][0] * case["shape"][1] * 2 / 1e6

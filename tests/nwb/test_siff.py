@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
+import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -24,6 +25,7 @@ from scanimage_nwb.nwb import (
     convert_recording,
     verify_nwbfile,
 )
+from scanimage_nwb.siff_reader import siff_to_tiff
 from scanimage_nwb.testing import write_scanimage_recording, write_siff_recording
 from scanimage_nwb.testing.siff_files import START_NS, SyntheticSiff
 
@@ -89,7 +91,7 @@ def test_what_the_file_says_of_itself(converted: dict[str, tuple[SyntheticSiff, 
     assert list(plain.facts["devices"]) == ["ScanImage-FLIM"]
     description = plain.facts["devices"]["ScanImage-FLIM"]
     assert "repetition rate 80000000 Hz, period 12.5 ns" in description
-    assert "629 bins of 20 ps" in description
+    assert "629 bins of 20 ps (5 ps x 2^binResolution)" in description
     plane = plain.facts["planes"]["ImagingPlaneChannel2"]
     assert plane["optical_channels"] == ["Channel 2"]
     assert plane["device"] == "ScanImage-FLIM"
@@ -102,13 +104,8 @@ def test_what_the_file_says_of_itself(converted: dict[str, tuple[SyntheticSiff, 
 
 
 def test_nothing_serious_to_inspect(converted: dict[str, tuple[SyntheticSiff, Path, PlainFile]]) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        for name, (_, path, _) in converted.items():
-            found = inspect_nwbfile(nwbfile_path=path, config=load_config("dandi"))
-            serious = [f"{m.check_function_name}: {m.message}" for m in found if m.importance in SERIOUS]
-            # few samples: the inspector takes the longest axis for time
-            assert [text for text in serious if not text.startswith("check_data_orientation")] == [], name
+    for name, (_, path, _) in converted.items():
+        assert serious(path) == [], name
 
 
 @pytest.mark.parametrize("case", SERIES)
@@ -122,28 +119,56 @@ def test_roiextractors_reads_the_same(converted: dict[str, tuple[SyntheticSiff, 
     extractor.io.close()
 
 
-@pytest.mark.parametrize("name", ["mixed_pages", "plane_raw", "volume_two_colors"])
-def test_shared_files_bit_for_bit(data_dir: Path, tmp_path: Path, name: str) -> None:
-    source = data_dir / "siff" / f"{name}.siff"
-    if not source.is_file():
+@pytest.fixture(scope="module")
+def shared(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path, PlainFile]]:
+    """The shared files: source, NWB file, and what plain pynwb finds in it."""
+    folder = tmp_path_factory.mktemp("shared")
+    sources = {name: data_dir / "siff" / f"{name}.siff" for name in ("mixed_pages", "plane_raw", "volume_two_colors")}
+    if not all(source.is_file() for source in sources.values()):
         pytest.skip("no .siff files among the test data")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ScanImageNwbWarning)  # one ends within a volume
-        out = convert_recording([source], tmp_path / "out.nwb", metadata=METADATA)
+        written = {
+            name: convert_recording([source], folder / f"{name}.nwb", metadata=METADATA)
+            for name, source in sources.items()
+        }
+    plain = read_with_plain_pynwb(written.values(), folder)
+    return {name: (sources[name], path, plain[path]) for name, path in written.items()}
+
+
+@pytest.mark.parametrize("name", ["mixed_pages", "plane_raw", "volume_two_colors"])
+def test_shared_files_bit_for_bit(shared: dict[str, tuple[Path, Path, PlainFile]], name: str) -> None:
+    source, out, plain = shared[name]
     truth = np.load(source.with_suffix(".truth.npz"))
-    counts, n_channels = truth["counts"], 2 if name == "volume_two_colors" else 1
-    plain = read_with_plain_pynwb([out], tmp_path)[out]
-    for channel in range(n_channels):
-        series = f"TwoPhotonSeriesChannel{channel + 1}" if n_channels > 1 else "TwoPhotonSeries"
-        if n_channels > 1:  # 6 planes and a flyback frame, 12 whole volumes
-            expected = counts[channel:168:2].reshape(12, 7, *counts.shape[1:])[:, :6].transpose(0, 3, 2, 1)
-        else:
-            expected = counts.transpose(0, 2, 1)
-        np.testing.assert_array_equal(plain.arrays[series], expected)
+    counts = truth["counts"]
+    if name == "volume_two_colors":  # 6 planes and a flyback frame, two colours, 12 whole volumes
+        volumes = counts[:168].reshape(12, 7, 2, *counts.shape[1:])[:, :6].transpose(2, 0, 4, 3, 1)
+        expected = {f"TwoPhotonSeriesChannel{channel + 1}": volumes[channel] for channel in (0, 1)}
+    else:
+        expected = {"TwoPhotonSeries": counts.transpose(0, 2, 1)}
+    for series, data in expected.items():
+        assert plain.arrays[series].dtype == np.int16
+        np.testing.assert_array_equal(plain.arrays[series], data)
     assert all(check.difference is None for check in verify_nwbfile(out, [source]))
     start = datetime.fromisoformat(plain.facts["start"])
     first = start + timedelta(seconds=float(truth["experiment_time_s"][0]))
     assert abs(first.timestamp() - int(truth["laser_epoch_ns"][0]) / 1e9) < 2e-6
+    assert serious(out) == []
+
+
+def serious(path: Path) -> list[str]:
+    """Return what the inspector takes seriously; with few samples it takes the longest axis for time."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        found = list(inspect_nwbfile(nwbfile_path=path, config=load_config("dandi")))
+    texts = [f"{m.check_function_name}: {m.message}" for m in found if m.importance in SERIOUS]
+    return [text for text in texts if not text.startswith("check_data_orientation")]
+
+
+def series_of(path: Path) -> NDArray:
+    """Return the data of the only series."""
+    with h5py.File(path) as file:
+        return file["acquisition/TwoPhotonSeries/data"][:]
 
 
 def bright(folder: Path, n_photons: int) -> SyntheticSiff:
@@ -160,16 +185,16 @@ def test_counts_beyond_the_type_are_refused_with_the_way_out(tmp_path: Path, n_p
         convert_recording([written.path], out)
     assert not out.exists()
     convert_recording([written.path], out, count_dtype=wider)
-    plain = read_with_plain_pynwb([out], tmp_path)[out].arrays["TwoPhotonSeries"]
-    assert plain.dtype == wider
-    assert plain.reshape(-1).tolist() == [5, n_photons, 5, n_photons]
+    data = series_of(out)
+    assert data.dtype == wider
+    assert data.reshape(-1).tolist() == [5, n_photons, 5, n_photons]
     assert verify_nwbfile(out, [written.path])[0].difference is None
 
 
 def test_the_largest_count_that_fits_is_written(tmp_path: Path) -> None:
     written = bright(tmp_path, 32_767)
     out = convert_recording([written.path], tmp_path / "out.nwb")
-    data = read_with_plain_pynwb([out], tmp_path)[out].arrays["TwoPhotonSeries"]
+    data = series_of(out)
     assert data.dtype == np.int16
     assert data.max() == 32_767
 
@@ -182,8 +207,6 @@ def test_unknown_types_of_counts_are_refused(tmp_path: Path) -> None:
 
 def test_a_changed_count_is_found(tmp_path: Path) -> None:
     """Verification can fail: one photon more in the source, and it says where."""
-    import h5py
-
     written = write_siff_recording(tmp_path, channel_save=(1, 2), n_planes=2, n_flyback=1, n_volumes=5)
     out = convert_recording([written.path], tmp_path / "out.nwb")
     with h5py.File(out, "r+") as file:
@@ -207,6 +230,21 @@ def test_start_is_utc_without_a_guess_and_in_the_zone_wanted(tmp_path: Path) -> 
     assert local.utcoffset() == timedelta(hours=9)
     with pytest.raises(MetadataError, match="timezone"):
         SiffImagingInterface(path, timezone="Mars/Olympus").get_metadata()
+
+
+def test_a_tiff_made_of_a_siff_starts_at_the_same_time(tmp_path: Path) -> None:
+    written = write_siff_recording(tmp_path, n_volumes=12)
+    tiff = siff_to_tiff(written.path, tmp_path / "counts.tif")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        converted = [convert_recording([path], tmp_path / f"{path.suffix[1:]}.nwb") for path in (written.path, tiff)]
+    starts = []
+    for path in converted:
+        with h5py.File(path) as file:
+            starts.append(file["session_start_time"][()])
+    assert starts[0] == starts[1]
+    np.testing.assert_array_equal(series_of(converted[0]), written.counts.transpose(0, 2, 1))
+    np.testing.assert_array_equal(series_of(converted[1]), written.counts.transpose(0, 2, 1))
 
 
 def test_choices_are_those_of_tiffs(tmp_path: Path) -> None:
@@ -247,6 +285,7 @@ def test_tiff_and_siff_in_one_file(tmp_path: Path) -> None:
     plain = read_with_plain_pynwb([out], tmp_path)[out]
     np.testing.assert_array_equal(plain.arrays["PhotonCounts"], siff.counts.transpose(0, 2, 1))
     np.testing.assert_array_equal(plain.arrays["TwoPhotonSeries"], tiff.pages.transpose(0, 2, 1))
+    assert plain.arrays["PhotonCounts"].dtype == np.int16
     assert set(plain.facts["devices"]) == {"Microscope", "ScanImage-FLIM"}
     assert {"ScanImageHeader", "ScanImageHeader2"} <= set(plain.facts["tables"])
 

@@ -3,6 +3,7 @@
 `SCANIMAGE_NWB_FUZZ=20000 pytest tests/siff_reader/test_damaged_files.py` runs as many mutants.
 """
 
+import json
 import os
 import struct
 import time
@@ -14,6 +15,8 @@ import pytest
 
 from scanimage_nwb.errors import FormatError, PhotonRangeError, ScanImageNwbError, ScanImageNwbWarning
 from scanimage_nwb.formats.tiff_pages import PageTable, read_page_table
+from scanimage_nwb.inspection import describe_recording
+from scanimage_nwb.nwb import convert_recording, verify_nwbfile
 from scanimage_nwb.siff_reader import SiffReader
 from scanimage_nwb.testing.siff_files import SyntheticSiff, write_siff_recording
 
@@ -177,6 +180,7 @@ def use(path: Path) -> None:
     str(reader.im_params)
     rows, columns = reader.im_params.shape
     calls = [
+        lambda: json.dumps(describe_recording(reader.recording), allow_nan=False),
         reader.get_frames,
         lambda: reader.get_histogram(framewise=True),
         reader.flim_map,
@@ -196,21 +200,36 @@ def use(path: Path) -> None:
             continue
 
 
-def test_mutants_raise_our_errors_only(tmp_path: Path) -> None:
-    good = [
-        write(tmp_path, name="a", shape=(5, 4), photons_per_page=9, appended_text=[(1, "x", 0.5)])[2],
-        write(tmp_path, name="b", shape=(5, 4), photons_per_page=30, channel_save=(1, 2), n_planes=2, n_volumes=2)[2],
-        write(tmp_path, name="c", shape=(5, 4), photons_per_page=9, page_kinds=("plain", "compressed"))[2],
+def write_good_files(folder: Path) -> list[bytearray]:
+    """Write small files of several kinds; return their bytes."""
+    fast_z_off = {"hFastZ.enable": "false"}
+    return [
+        write(folder, name="a", shape=(5, 4), photons_per_page=9, appended_text=[(1, "x", 0.5)])[2],
+        write(folder, name="b", shape=(5, 4), photons_per_page=30, channel_save=(1, 2), n_planes=2, n_volumes=2)[2],
+        write(folder, name="c", shape=(5, 4), photons_per_page=9, page_kinds=("plain", "compressed"))[2],
+        write(folder, name="d", shape=(5, 4), page_kinds=("plain",), n_planes=2, n_flyback=1, n_volumes=3)[2],
+        write(folder, name="e", shape=(5, 4), n_planes=2, n_flyback=1, n_volumes=3, header_overrides=fast_z_off)[2],
     ]
+
+
+def write_mutant(folder: Path, good: list[bytearray], seed: int) -> Path:
+    """Write a damaged copy. Headers are the larger part of these files: half of the mutants leave them alone."""
+    rng = np.random.default_rng(seed)
+    which = seed % len(good)
+    data = bytes(good[which])
+    head = int(rng.integers(0, 2)) * int(read_first_ifd(data))
+    path = folder / f"mutant_{which}.siff"
+    path.write_bytes(data[:head] + mutate(data[head:], rng))
+    return path
+
+
+def test_mutants_raise_our_errors_only(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ScanImageNwbWarning)  # one of them claims flyback without FastZ
+        good = write_good_files(tmp_path)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Headers are the larger part of these small files: half of the mutants leave them alone.
     for seed in range(N_MUTANTS):
-        rng = np.random.default_rng(seed)
-        which = seed % len(good)
-        data = bytes(good[which])
-        head = int(rng.integers(0, 2)) * int(read_first_ifd(data))
-        path = tmp_path / f"mutant_{which}.siff"
-        path.write_bytes(data[:head] + mutate(data[head:], rng))
+        path = write_mutant(tmp_path, good, seed)
         start = time.perf_counter()
         try:
             with warnings.catch_warnings():
@@ -219,10 +238,31 @@ def test_mutants_raise_our_errors_only(tmp_path: Path) -> None:
         except ScanImageNwbError:
             pass
         except Exception as error:
-            raise AssertionError(f"mutant {seed} of file {which}: {type(error).__name__}: {error}") from error
+            raise AssertionError(f"mutant {seed}, {path.name}: {type(error).__name__}: {error}") from error
         seconds = time.perf_counter() - start
         assert seconds < 2 or seed == 0, f"mutant {seed} took {seconds:.1f} s"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20, "more than a gigabyte"
+
+
+def test_mutants_convert_whole_or_not_at_all(tmp_path: Path) -> None:
+    """What can be converted equals its source; what cannot ends in an error of ours, and leaves no file."""
+    good, out = write_good_files(tmp_path), tmp_path / "out.nwb"
+    n_converted = 0
+    for seed in range(N_MUTANTS // 25):
+        path = write_mutant(tmp_path, good, seed + 1_000_000)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ScanImageNwbWarning)
+                convert_recording([path], out)
+        except ScanImageNwbError:
+            assert not list(tmp_path.glob("*.nwb*")), f"mutant {seed}"
+            continue
+        except Exception as error:
+            raise AssertionError(f"mutant {seed}, {path.name}: {type(error).__name__}: {error}") from error
+        assert all(check.difference is None for check in verify_nwbfile(out, [path])), f"mutant {seed}"
+        out.unlink()
+        n_converted += 1
+    assert n_converted > N_MUTANTS // 100
 
 
 def read_first_ifd(data: bytes) -> int:

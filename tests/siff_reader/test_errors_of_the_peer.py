@@ -156,24 +156,28 @@ LOOP = """
 import sys, warnings
 from scanimage_nwb.siff_reader import SiffReader
 warnings.simplefilter("ignore")
-print(len(SiffReader(sys.argv[1]).get_frames()))
+print(*(len(SiffReader(path).get_frames()) for path in sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("target", [0, 3, 5])
-def test_loops_hang(tmp_path: Path, target: int) -> None:
-    """The last page points to an earlier one, or to itself. In a process that can be ended if it hangs."""
-    written = write_siff_recording(tmp_path, n_volumes=6)
-    pages, data = pages_of(written.path), bytearray(written.path.read_bytes())
-    last = pages[-1][0]
-    (n,) = struct.unpack_from("<Q", data, last)
-    struct.pack_into("<Q", data, last + 8 + 20 * n, pages[target][0])
-    written.path.write_bytes(data)
-    command = [sys.executable, "-c", LOOP, str(written.path)]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    assert result.stdout.split() == ["6"]
-    with pytest.warns(ScanImageNwbWarning, match="loop"):
-        assert (SiffReader(written.path).get_frames() == written.counts).all()
+def test_loops_hang(tmp_path: Path) -> None:
+    """The last page points to the first, to another, or to itself. In a process that can be ended if it hangs."""
+    paths = []
+    for target in (0, 3, 5):
+        written = write_siff_recording(tmp_path, name=f"loop{target}", n_volumes=6)
+        pages, data = pages_of(written.path), bytearray(written.path.read_bytes())
+        last = pages[-1][0]
+        (n,) = struct.unpack_from("<Q", data, last)
+        struct.pack_into("<Q", data, last + 8 + 20 * n, pages[target][0])
+        written.path.write_bytes(data)
+        paths.append(str(written.path))
+    result = subprocess.run(
+        [sys.executable, "-c", LOOP, *paths], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert result.stdout.split() == ["6", "6", "6"]
+    for path in paths:
+        with pytest.warns(ScanImageNwbWarning, match="loop"):
+            assert (SiffReader(path).get_frames() == written.counts).all()
 
 
 def test_epoch_is_fitted_over_the_requested_frames_only_and_is_far_off(tmp_path: Path) -> None:

@@ -86,10 +86,13 @@ class ReadOnlyFile:
         data = bytearray(n_bytes)
         return bytes(data[: self.read_into(offset, [memoryview(data)])]) if n_bytes else b""
 
+    _close = staticmethod(os.close)
+    """Held here, for when the interpreter ends modules may be gone before their objects."""
+
     def close(self) -> None:
         """Close the file; closing twice does no harm."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            self._close(self._descriptor)
             self._descriptor = -1
 
     def __enter__(self) -> "ReadOnlyFile":

@@ -205,9 +205,10 @@ def _walk_by_kind(
     found = _walk(file, big, named, ifd, max_pages)
     columns = {name: found[0][:, i] for i, name in enumerate(tiff_chain.COLUMNS)}
     photons = _are_photons(columns)
-    other = (
-        not photons.any() and not (photons.size and _is_plain(columns)) if named else 0 < photons.sum() < len(photons)
-    )
+    if named:
+        other = not photons.any() and not (photons.size and _is_plain(columns))
+    else:  # plain pages among photons: their texts have been read by a count that says nothing
+        other = 0 < photons.sum() < len(photons)
     return _walk(file, big, not named, ifd, max_pages) if other else found
 
 

@@ -245,6 +245,7 @@ def _flim_header(
     """Return the header text, with what ScanImage-FLIM adds."""
     flim = {
         "imagingSystem": "'FLIM'",
+        "hScan2D.name": "'MultiHarp150'",
         "hScan2D.hAcq.Tau_bins": str(num_bins),
         "hScan2D.hAcq.binResolution": str(bin_resolution),
         "hScan2D.hAcq.frequency": f"{repetition_rate_hz:.0f}",
