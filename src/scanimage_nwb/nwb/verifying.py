@@ -87,8 +87,8 @@ def verify_nwbfile(path: str | Path, source_paths: Sequence[str | Path]) -> list
         ]
     if not checks:
         raise MetadataError(
-            f"{path} holds no TwoPhotonSeries or PhotonEventSeries with original frame indices; expected a file that "
-            "this package wrote"
+            f"{path} holds no TwoPhotonSeries with original frame indices, and no PhotonEventSeries; expected a file "
+            "that this package wrote"
         )
     return checks
 
