@@ -73,6 +73,7 @@ def test_imports_point_downward(path: Path) -> None:
         ("neuroconv", {"nwb", "batch"}),
         ("roiextractors", {"extractors", "nwb"}),
         ("numba", {"kernels"}),
+        ("phasorpy", {"flim"}),
     ],
 )
 def test_heavy_packages_stay_in_their_rooms(package: str, rooms: set[str]) -> None:

@@ -80,6 +80,8 @@ def test_a_file_object_and_what_is_not_there(pair: tuple[Path, Path]) -> None:
             found.get_frames([found.num_frames])
         with pytest.raises(UnsupportedFormatError, match=r"open the \.siff"):
             found.get_appended_text()
+        with pytest.raises(UnsupportedFormatError, match="motion is found in the"):
+            found.register()
         with pytest.raises(TypeError, match="does not pickle"):
             pickle.dumps(found)
     with open_photons(pair[1], series=name) as found:

@@ -15,6 +15,7 @@ from scanimage_nwb.errors import (
     TimeAxisError,
     UnsupportedFormatError,
 )
+from scanimage_nwb.formats.siff_metadata import fit_epoch
 from scanimage_nwb.formats.tiff_pages import read_page_table
 from scanimage_nwb.siff_reader import SiffReader
 from scanimage_nwb.testing import write_scanimage_recording
@@ -245,17 +246,57 @@ def test_plain_pages_are_counts_without_delays(tmp_path: Path) -> None:
     assert reader.get_histogram([1, 2, 4, 5]).sum() == 800
 
 
-def test_epoch_is_corrected_over_the_whole_file(tmp_path: Path) -> None:
-    written = write_siff_recording(tmp_path, n_volumes=6000, shape=(2, 2), photons_per_page=1, drift_ppm=60.0)
+@pytest.mark.parametrize("drift_ppm", [-30.0, 30.0])
+def test_epoch_is_corrected_over_the_whole_file(tmp_path: Path, drift_ppm: float) -> None:
+    """Within a millisecond over 325 s, where the laser's own clock is 10 ms off."""
+    written = write_siff_recording(
+        tmp_path, n_volumes=20_000, shape=(2, 2), photons_per_page=1, drift_ppm=drift_ppm, keep_photons=False
+    )
     reader = SiffReader(written.path)
     error_s = (reader.get_time(None, "epoch") - written.true_epoch_ns) / 1e9
-    assert np.abs(error_s).max() < 0.02
+    assert np.abs(error_s).max() < 0.001
     drifted_s = (reader.get_time(None, "laser_epoch") - written.true_epoch_ns) / 1e9
-    assert drifted_s[-1] - drifted_s[0] > 0.005
-    assert abs(error_s[-1] - error_s[0]) < 0.005
+    assert np.abs(drifted_s).max() > 0.009
     assert reader.get_time([5], "epoch")[0] == reader.get_time(None, "epoch")[5]
     assert (reader.get_time(None, "host_epoch") == written.host_epoch_ns).all()
     assert (np.diff(reader.get_time(None, "epoch")) > 0).all()
+    fit = reader.epoch_fit
+    assert fit.drift_ppm == pytest.approx(drift_ppm, abs=3)
+    assert (fit.n_answers, fit.regular_answers) == (325, True)
+    assert 1 < fit.residual_rms_ms < 5 < fit.residual_max_ms < 20
+
+
+@pytest.mark.filterwarnings("ignore::scanimage_nwb.errors.ScanImageNwbWarning")
+def test_epoch_of_a_real_layout_is_within_a_millisecond(data_dir: Path) -> None:
+    """Two answers of the host are too few to tell a drift: the laser's clock is kept."""
+    truth = np.load(data_dir / "siff" / "volume_two_colors.truth.npz")
+    reader = SiffReader(data_dir / "siff" / "volume_two_colors.siff")
+    frames = np.arange(reader.num_frames)
+    true_ns = truth["laser_epoch_ns"].astype(np.int64)[: len(frames)]
+    assert np.abs(reader.get_time(frames, "epoch") - true_ns).max() < 1_000_000
+    assert reader.epoch_fit.drift_uncertainty_ppm == np.inf
+
+
+def test_a_host_that_is_asked_at_odd_times_still_tells_the_drift() -> None:
+    rng = np.random.default_rng(4)
+    time_s = np.arange(0, 1000, 0.02)
+    asked = np.cumsum(rng.uniform(0.5, 1.5, 990))
+    answer = asked * (1 - 40e-6) + np.abs(rng.normal(0, 2e-3, 990))
+    answer[100] += 5  # one that came far too late
+    last = np.searchsorted(asked, time_s, side="right") - 1
+    start = 1_700_000_000_000_000_000
+    host = np.where(last >= 0, start + (answer[np.maximum(last, 0)] * 1e9).astype(np.int64), -1)
+    fit = fit_epoch(start + (time_s * 1e9).astype(np.int64), host, time_s)
+    assert fit.drift_ppm == pytest.approx(40, abs=2)
+    assert (fit.regular_answers, fit.start_ns) == (False, start)
+
+
+def test_a_laser_epoch_that_began_elsewhere_is_moved_to_the_host() -> None:
+    time_s = np.arange(0, 300, 0.02)
+    start = 1_700_000_000_000_000_000
+    host = start + np.floor(time_s).astype(np.int64) * 1_000_000_000
+    fit = fit_epoch(start + 7_000_000_000 + (time_s * 1e9).astype(np.int64), host, time_s)
+    assert abs(fit.start_ns - start) < 20_000_000  # the host was asked between two frames
 
 
 def test_events_are_all_there(tmp_path: Path) -> None:
@@ -349,7 +390,7 @@ def test_a_reader_without_a_file_says_so(written: SyntheticSiff) -> None:
         reader.get_frames()
     reader.open(written.path)
     assert reader.num_frames == len(written.counts)
-    with pytest.raises(NotImplementedError, match="registration_dict"):
+    with pytest.raises(ValueError, match="method is 'siffpy'"):
         reader.register(registration_method="siffpy")
     with pytest.raises(FrameIndexError, match="frame 64"):
         reader.get_frames([0, 64])

@@ -15,7 +15,7 @@ from scanimage_nwb.extractors import ScanImageImagingExtractor
 from scanimage_nwb.nwb.flim_data import Samples, photon_fields
 from scanimage_nwb.nwb.metadata import name_suffix
 from scanimage_nwb.nwb.provenance import add_header
-from scanimage_nwb.nwb.series import add_frame_numbers, add_imaging_plane, time_fields
+from scanimage_nwb.nwb.series import add_frame_numbers, add_imaging_plane, share_timestamps, time_fields
 from scanimage_nwb.nwb.siff_interface import SiffImagingInterface
 from scanimage_nwb.siff_reader import SiffReader
 
@@ -180,7 +180,7 @@ class FlimInterface(SiffImagingInterface):
         metadata = self._complete(self.get_metadata() if metadata is None else metadata)
         writer = _Writer(self, nwbfile, metadata, extractor, motion_corrected, always_write_timestamps)
         if photons:
-            writer.add_photons()
+            self._add_alignment(nwbfile, writer.add_photons(), extractor)
         if histograms in ("field", "roi"):
             writer.add_histograms(histograms, bin_factor)
         elif histograms == "pixel":
@@ -237,8 +237,7 @@ class _Writer:
         plane_key = entry.get("imaging_plane_metadata_key", interface.metadata_key)
         self.plane: ImagingPlane = add_imaging_plane(nwbfile, metadata, plane_key)
         self.counts: TimeSeries | None = nwbfile.acquisition.get(entry["name"])
-        self.times = time_fields(extractor, always_write_timestamps)
-        self._share_times(self.counts)
+        self.times = share_timestamps(nwbfile, time_fields(extractor, always_write_timestamps))
         self.common = {
             "imaging_plane": self.plane,
             "tcspc_settings": self._settings(name_suffix(recording, extractor.channel_name, None)),
@@ -248,13 +247,6 @@ class _Writer:
             "" if extractor.plane_index is None else f", plane {extractor.plane_index}"
         )
         self.motion = "Motion was corrected." if motion_corrected else "Motion was not corrected."
-
-    def _share_times(self, series: TimeSeries | None) -> None:
-        """Link the times of a series that has the same."""
-        if series is None or series.timestamps is None or "timestamps" not in self.times:
-            return
-        if np.array_equal(series.timestamps, self.times["timestamps"]):
-            self.times = {"timestamps": series}
 
     def _settings(self, suffix: str) -> Any:
         """Add settings of this channel, or return those that are there."""
@@ -285,7 +277,7 @@ class _Writer:
         edges = np.minimum(np.arange(0, num_bins + bin_factor, bin_factor), num_bins)
         return edges * self.reader.tcspc_resolution_s
 
-    def add_photons(self) -> None:
+    def add_photons(self) -> TimeSeries:
         """Add every photon, and the original frame index of every sample."""
         from ndx_flim import PhotonEventSeries
 
@@ -299,7 +291,8 @@ class _Writer:
         self.nwbfile.add_acquisition(series)
         add_frame_numbers(self.nwbfile, series, self.extractor)
         self.counts = self.counts or series
-        self._share_times(series)
+        self.times = share_timestamps(self.nwbfile, self.times)
+        return series
 
     def add_histograms(self, of: Histograms, bin_factor: int) -> None:
         """Add decays of the field or of regions."""

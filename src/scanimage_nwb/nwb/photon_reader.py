@@ -225,6 +225,18 @@ class NwbPhotonReader(SiffReader):
         """
         self.get_frame_metadata()
 
+    def register(self, *_arguments: Any, **_options: Any) -> NoReturn:
+        """Raise: motion is found in the .siff; shifts that were found go into `registration_dict`.
+
+        Raises
+        ------
+        UnsupportedFormatError
+            Always.
+        """
+        raise UnsupportedFormatError(
+            f"{self.recording.paths[0]}: motion is found in the .siff; set registration_dict to the shifts found there"
+        )
+
     def close(self) -> None:
         """Close the file for good."""
         self._file.close()

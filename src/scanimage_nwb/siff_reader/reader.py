@@ -4,20 +4,22 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scanimage_nwb.errors import FrameIndexError, HeaderFieldError, ScanImageNwbWarning, UnsupportedFormatError
 from scanimage_nwb.formats.siff import PhotonPages, SiffFacts, parse_siff_facts
-from scanimage_nwb.formats.siff_metadata import AppendedText
+from scanimage_nwb.formats.siff_metadata import AppendedText, EpochFit
 from scanimage_nwb.recording import Recording, open_recording
+from scanimage_nwb.registration import RegistrationInfo, read_registration
 from scanimage_nwb.siff_reader import photon_work as work
 from scanimage_nwb.siff_reader.frame_times import FrameTexts
 from scanimage_nwb.siff_reader.im_params import ImParams
 from scanimage_nwb.siff_reader.masks import make_classes
 from scanimage_nwb.siff_reader.photon_blocks import PhotonSource, ReadRequest
+from scanimage_nwb.siff_reader.registering import describe_source, fill_edges, page_table, register_recording
 
 __all__ = ["Frames", "Photons", "RegistrationDict", "SiffReader"]
 
@@ -86,7 +88,7 @@ class SiffReader:
         self.strict = strict
         self.registration_dict: dict[int, tuple[int, int]] = {}
         """Page to (dy, dx), used by every method unless another is given."""
-        self.registration_info: Any = None
+        self.registration_info: RegistrationInfo | None = None
         """What the last registration found; None before there was one."""
         self._overrides = {
             "num_bins": num_bins,
@@ -212,7 +214,12 @@ class SiffReader:
         return value
 
     def get_frames(
-        self, frames: Frames = None, registration_dict: RegistrationDict | None = None, *, color_channel: int | None = 0
+        self,
+        frames: Frames = None,
+        registration_dict: RegistrationDict | None = None,
+        *,
+        color_channel: int | None = 0,
+        edge: Literal["wrap"] | float = "wrap",
     ) -> NDArray:
         """Read the photon count (of a TIFF, the value) of every pixel.
 
@@ -224,6 +231,8 @@ class SiffReader:
             Frame to (dy, dx).
         color_channel : int or None
             Colour to read where `frames` is None.
+        edge : 'wrap' or number
+            What comes in from beyond the edge of a shifted frame: its opposite edge, as with `numpy.roll`, or a value.
 
         Returns
         -------
@@ -239,8 +248,10 @@ class SiffReader:
         """
         request = self._request(frames, color_channel, registration_dict)
         if self._source is None:
-            return work.roll(self.recording.read_pages(request.pages), request.shifts)
-        return work.read_counts(self._source, request)
+            found = work.roll(self.recording.read_pages(request.pages), request.shifts)
+        else:
+            found = work.read_counts(self._source, request)
+        return found if edge == "wrap" else fill_edges(found, request.shifts, edge)
 
     def iter_frames(
         self,
@@ -561,6 +572,11 @@ class SiffReader:
         """
         return self._texts.times(self._pages(frames, color_channel), reference_time)
 
+    @property
+    def epoch_fit(self) -> EpochFit:
+        """How the laser's clock was corrected by the host's, over the whole recording, and how well that fits."""
+        return self._texts.epoch_fit
+
     def get_frame_metadata(self, frames: Frames = None, *, color_channel: int | None = 0) -> NDArray:
         """Return what the texts of frames say, as one structured array (see `FRAME_METADATA`).
 
@@ -590,18 +606,95 @@ class SiffReader:
         """
         return self._texts.events(self._pages(np.arange(self.num_frames) if frames is None else frames, None))
 
-    def register(self, *_arguments: Any, **_options: Any) -> NoReturn:
-        """Find the motion of the recording: not yet there; set `registration_dict` from elsewhere meanwhile.
+    def register(
+        self, registration_method: str = "poisson", alignment_color_channel: int = 0, **options: Any
+    ) -> dict[int, tuple[int, int]]:
+        """Find the motion of the recording; every later read uses it.
+
+        Parameters
+        ----------
+        registration_method : {'poisson', 'phase'}
+            How frames are compared (see `scanimage_nwb.registration.register`).
+        alignment_color_channel : int
+            Colour that motion is found from; the others take its shifts.
+        **options
+            Further options of `scanimage_nwb.registration.register`: ``max_shift``, ``subpixel``, ``smoothness``,
+            ``share_planes``, ``n_iterations``, ``signal``.
+
+        Returns
+        -------
+        dict
+            Page to (dy, dx), which `numpy.roll` applies; it is kept in `registration_dict`, and with all that is known
+            of it in `registration_info`. Flyback pages have no shift.
 
         Raises
         ------
-        NotImplementedError
-            Always.
+        FrameIndexError
+            If there is no such colour.
+        ValueError
+            If an option is out of range.
         """
-        raise NotImplementedError(
-            "register is not there yet: find shifts with another program and set reader.registration_dict = "
-            "{frame: (dy, dx)}, which numpy.roll would apply"
+        info = register_recording(
+            self.recording,
+            lambda pages: self.get_frames(pages, {}),
+            alignment_color_channel=alignment_color_channel,
+            method=registration_method,
+            **options,
         )
+        self.use_registration(info)
+        return self.registration_dict
+
+    def use_registration(self, registration: RegistrationInfo | str | Path) -> None:
+        """Use shifts that were found before, or by another program, in every later read.
+
+        Parameters
+        ----------
+        registration : RegistrationInfo or path-like
+            Shifts, or a file or folder that holds them (see `scanimage_nwb.registration.read_registration`).
+
+        Raises
+        ------
+        FormatError
+            If the file holds no shifts that are understood.
+        FrameIndexError, ValueError
+            If they cannot belong to this recording.
+        """
+        if not isinstance(registration, RegistrationInfo):
+            registration = read_registration(registration, page_table(self.recording))
+        registration.check_source(describe_source(self.recording))
+        self.registration_info, self.registration_dict = registration, registration.yx_shifts
+
+    def draw_registration(self, path: str | Path | None = None, *, color_channel: int = 0) -> Any:
+        """Draw what `register` found: shifts over time, references, and means before and after (needs matplotlib).
+
+        Parameters
+        ----------
+        path : path-like, optional
+            Where to save the picture.
+        color_channel : int
+            Colour whose means are drawn.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        ValueError
+            If nothing is registered.
+        """
+        from scanimage_nwb.registration.picture import draw_registration
+
+        if self.registration_info is None:
+            raise ValueError("nothing is registered; call register or use_registration first")
+        means = np.zeros((2, self.recording.n_planes, *self.im_params.shape))
+        counts = np.zeros(self.recording.n_planes)
+        for i, shifts in enumerate(({}, self.registration_dict)):
+            for pages, frames in self.iter_frames(None, shifts, color_channel=color_channel):
+                np.add.at(means[i], self._plane[pages], frames)
+                counts += np.bincount(self._plane[pages], minlength=len(counts)) * (i == 0)
+        means /= np.maximum(counts, 1)[:, np.newaxis, np.newaxis]
+        return draw_registration(self.registration_info, means[0], means[1], path)
 
     def close(self) -> None:
         """Close the files; they open again when they are needed."""
