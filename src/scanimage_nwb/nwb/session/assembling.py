@@ -14,11 +14,12 @@ from neuroconv import BaseDataInterface
 from pynwb import NWBFile
 
 from scanimage_nwb.errors import SessionFileError
+from scanimage_nwb.nwb.flim_interface import FlimInterface
 from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface
-from scanimage_nwb.nwb.metadata import registry_key
+from scanimage_nwb.nwb.metadata import name_suffix, registry_key
 from scanimage_nwb.nwb.registration import RegistrationInterface, add_registration
 from scanimage_nwb.nwb.session.reading import Session, is_siff
-from scanimage_nwb.nwb.session.schema import RecordingEntry, RegistrationEntry, SyncEntry
+from scanimage_nwb.nwb.session.schema import FlimEntry, RecordingEntry, RegistrationEntry, SyncEntry
 from scanimage_nwb.nwb.siff_interface import SiffImagingInterface
 from scanimage_nwb.recording import Recording, open_recording
 from scanimage_nwb.registration import RegistrationInfo
@@ -39,6 +40,8 @@ class OpenRecording:
     """All that have samples of it, the channels first."""
     imaging: list[ScanImageImagingInterface] = field(default_factory=list)
     """One for each channel."""
+    photon_series: list[str] = field(default_factory=list)
+    """Names of the series of its photons."""
     sync: SyncEntry | None = None
     registration: RegistrationEntry | None = None
     registration_path: Path | None = None
@@ -235,6 +238,22 @@ class _Motion(RegistrationInterface):
         )
 
 
+def _add_flim(assembly: Assembly, entry: FlimEntry) -> None:
+    """Add photons of a .siff, and what follows from them, channel by channel."""
+    opened = assembly.of(entry)
+    where = f"flim.{opened.entry.name}.channels"
+    written = [interface.channel_name for interface in opened.imaging]
+    for channel in _channels(entry.channels or written, opened.recording, where):
+        interface = _make(FlimInterface, assembly, opened, channel)
+        options = entry.model_dump(exclude={"recording", "channels"})
+        assembly.add(_interface_name(opened, "Flim", channel), interface, **options)
+        if entry.motion_corrected:
+            assembly.preparations.append(lambda one=interface: one.reader.use_registration(opened.motion))
+        if entry.photons:
+            suffix = name_suffix(opened.recording, channel, opened.entry.plane)
+            opened.photon_series.append(f"PhotonEventSeries{opened.word}{suffix}")
+
+
 def _add_sync(assembly: Assembly, entry: SyncEntry) -> None:
     """Note which pulses a recording is aligned to."""
     assembly.of(entry).sync = entry
@@ -243,6 +262,7 @@ def _add_sync(assembly: Assembly, entry: SyncEntry) -> None:
 SECTIONS: Mapping[str, Callable[[Assembly, Any], None]] = {
     "recordings": _add_recording,
     "registration": _add_registration,
+    "flim": _add_flim,
     "sync": _add_sync,
 }
 """What adds the entries of each section, in the order in which they are written to the file."""

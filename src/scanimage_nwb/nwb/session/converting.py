@@ -97,7 +97,7 @@ def _verify(converter: SessionConverter, metadata: Mapping[str, Any], path: Path
     checks: list[SeriesCheck] = []
     for opened in converter.recordings.values():
         names = [series[interface.metadata_key]["name"] for interface in opened.imaging]
-        checks += verify_nwbfile(path, opened.recording.paths, series_names=names)
+        checks += verify_nwbfile(path, opened.recording.paths, series_names=[*names, *opened.photon_series])
     for check in checks:
         if check.difference is not None:
             text = f"{check.series}: sample {check.difference.sample}: {check.difference.text}"
