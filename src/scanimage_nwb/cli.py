@@ -4,21 +4,17 @@ Errors that a user can mend end in one line and exit status 1; with `--debug` in
 """
 
 import json
-import signal
-import sys
-import threading
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import asdict
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from scanimage_nwb import __version__
-from scanimage_nwb.errors import ScanImageNwbError, ScanImageNwbWarning, VerificationError
+from scanimage_nwb.command_line import command, run_plainly
+from scanimage_nwb.errors import VerificationError
+from scanimage_nwb.session_commands import batch, convert_session_file, init, session_file_in
 
 if TYPE_CHECKING:
     from scanimage_nwb.nwb.progress import WriteProgress
@@ -27,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "run_plainly"]
 
-_MENDABLE = (ScanImageNwbError, ValueError, OSError)
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="scanimage-nwb")
@@ -36,77 +30,13 @@ def main() -> None:
     """ScanImage two-photon recordings (TIFF, .siff) to NWB."""
 
 
-def _command(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command `--debug`, plain warnings and one-line errors."""
-
-    @wraps(function)
-    def run(*, debug: bool, **options: Any) -> None:
-        with run_plainly(debug=debug):
-            function(**options)
-
-    return click.option("--debug", is_flag=True, help="Show where in the program an error comes from.")(run)
-
-
-@contextmanager
-def run_plainly(*, debug: bool = False) -> Iterator[None]:
-    """Print our warnings as lines on the error stream, and end in one line where an error can be mended.
-
-    Parameters
-    ----------
-    debug : bool
-        Let errors through, with their traceback.
-    """
-    shown: set[str] = set()
-
-    def show(message: Warning | str, *_where: object, **_more: object) -> None:
-        if str(message) not in shown:
-            shown.add(str(message))
-            click.echo(f"warning: {message}", err=True)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.filterwarnings("always", category=ScanImageNwbWarning)
-        warnings.showwarning = show
-        try:
-            with _stopped_by_termination():
-                yield
-        except BrokenPipeError:  # whoever read our output has seen enough; click ends quietly
-            raise
-        except _MENDABLE as error:
-            if debug:
-                raise
-            click.echo(f"error: {_one_line(error)}", err=True)
-            sys.exit(1)
-        except KeyboardInterrupt:
-            click.echo("stopped; nothing was written under the output's name", err=True)
-            sys.exit(130)
-
-
-@contextmanager
-def _stopped_by_termination() -> Iterator[None]:
-    """Let SIGTERM end the program as Ctrl-C does, so that what is half written is removed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _one_line(error: BaseException) -> str:
-    """Return what an error says in one line."""
-    if isinstance(error, FileNotFoundError) and error.filename is not None:
-        return f"{error.filename} is not there"
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+main.add_command(init)
+main.add_command(batch)
 
 
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="NWB file to write.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="NWB file to write; of a session also a folder.")
 @click.option("--metadata", type=click.Path(path_type=Path), help="YAML file; goes on top of what the files say.")
 @click.option("--timezone", help="Time zone of the computer that recorded, such as Europe/Berlin; a .siff says UTC.")
 @click.option(
@@ -133,6 +63,7 @@ def _one_line(error: BaseException) -> str:
     show_default=True,
     help="Type of the photon counts of a .siff; what does not fit is refused.",
 )
+@click.option("--leave-blanks-out", is_flag=True, help="Convert a session whose file still has blanks.")
 @click.option("--json", "as_json", is_flag=True, help="Print progress and result as lines of JSON.")
 @click.option("--sync", type=click.Path(path_type=Path), help="Sync pulses: .csv, .npy, .npz or .nwb, in seconds.")
 @click.option("--sync-name", help="Column, array or object of the file that holds the pulses.")
@@ -147,10 +78,10 @@ def _one_line(error: BaseException) -> str:
 @click.option(
     "--sync-start-near", type=float, help="When the first one began on the pulses' clock, to less than half a step."
 )
-@_command
+@command
 def convert(
     paths: tuple[Path, ...],
-    output: Path,
+    output: Path | None,
     metadata: Path | None,
     timezone: str | None,
     channels: tuple[str, ...],
@@ -165,6 +96,7 @@ def convert(
     register_first: bool,
     write_corrected: bool,
     count_dtype: Literal["int16", "uint16", "uint32"],
+    leave_blanks_out: bool,
     as_json: bool,
     sync: Path | None,
     sync_name: str | None,
@@ -172,11 +104,30 @@ def convert(
     sync_first_pulse: int | None,
     sync_start_near: float | None,
 ) -> None:
-    """Convert a recording to NWB.
+    """Convert a recording, or a session, to NWB.
 
     PATHS is one file of the recording (the others are found beside it), exactly its files in the order of time, or a
-    folder that holds one recording.
+    folder that holds one recording. A folder with a session.yaml (see init) is converted as that says.
     """
+    session_path = session_file_in(paths)
+    if session_path is not None:
+        convert_session_file(
+            session_path,
+            output,
+            metadata=metadata,
+            leave_blanks_out=leave_blanks_out,
+            as_json=as_json,
+            timezone=timezone,
+            stub_test=stub_test,
+            overwrite=overwrite,
+            verify=verify_after,
+            progress=_JsonProgress() if as_json else True,
+            workers=workers,
+            cloud=cloud,
+        )
+        return
+    if output is None:
+        raise click.UsageError("Missing option '-o' / '--output'.")
     from scanimage_nwb.nwb import SyncOptions, convert_recording, load_metadata_file
 
     sources = _recording_in(paths)
@@ -247,7 +198,7 @@ def _open_one(sources: tuple[Path, ...]) -> "Recording":
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_command
+@command
 def register(
     paths: tuple[Path, ...],
     output: Path,
@@ -316,7 +267,7 @@ class _JsonProgress:
 )
 @click.argument("more_sources", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_command
+@command
 def verify(nwbfile_path: Path, sources: tuple[Path, ...], more_sources: tuple[Path, ...], as_json: bool) -> None:
     """Compare every sample of OUT.nwb with the recording it was made from, bit for bit.
 
@@ -346,7 +297,7 @@ def _verify(nwbfile_path: Path, sources: tuple[Path, ...], as_json: bool) -> Non
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_command
+@command
 def inspect(paths: tuple[Path, ...], as_json: bool) -> None:
     """Say what recordings hold: versions, channels, planes, flyback, samples, rates, gaps, warnings.
 

@@ -232,9 +232,7 @@ class _Writer:
         shifts = self.reader.registration_dict if motion_corrected else {}
         self.nwbfile, self.extractor, self.masks = nwbfile, extractor, interface.masks
         self.samples = Samples(self.reader, pages, dict(shifts))
-        self.suffix = interface.recording_name + name_suffix(
-            recording, extractor.channel_name, extractor.plane_index
-        )
+        self.suffix = interface.recording_name + name_suffix(recording, extractor.channel_name, extractor.plane_index)
         entry = metadata["Ophys"]["MicroscopySeries"][interface.metadata_key]
         plane_key = entry.get("imaging_plane_metadata_key", interface.metadata_key)
         self.plane: ImagingPlane = add_imaging_plane(nwbfile, metadata, plane_key)

@@ -142,7 +142,8 @@ def _check_kind(entry: RecordingEntry, recording: Recording, session: Session) -
     """Refuse a recording that is of another kind than was said."""
     if entry.kind is not None and recording.is_siff != (entry.kind == "siff"):
         found = "siff" if recording.is_siff else "tiff"
-        raise SessionFileError([f"{session.folder}: recordings.{entry.name} has kind {entry.kind}; its files are {found}"])
+        where = f"{session.folder}: recordings.{entry.name}"
+        raise SessionFileError([f"{where} has kind {entry.kind}; its files are {found}"])
     if recording.is_siff != is_siff(entry):
         raise SessionFileError([f"{session.folder}: recordings.{entry.name} holds photons; give it kind: siff"])
 

@@ -1,6 +1,6 @@
 """`SessionConverter`: everything that a session file names, in one NWB file, on one clock."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ __all__ = ["SessionConverter", "output_path_of"]
 
 
 class SessionConverter(WholeFileWriting, ConverterPipe):
-    """All recordings of a session and what was made of them, in one NWB file, on one clock.
+    r"""All recordings of a session and what was made of them, in one NWB file, on one clock.
 
     Recordings with sync pulses have the times of these pulses, and time 0 of the file is that of the pulses' clock. The
     others are placed by when their files say they began. Without pulses, time 0 is when the first recording began,
@@ -46,7 +46,7 @@ class SessionConverter(WholeFileWriting, ConverterPipe):
     --------
     >>> from scanimage_nwb.testing import write_scanimage_recording
     >>> _ = write_scanimage_recording(folder, name="run_00001", n_channels=2)
-    >>> _ = (folder / "session.yaml").write_text("recordings: {name: run, files: run_00001.tif}\\ntimezone: UTC")
+    >>> _ = (folder / "session.yaml").write_text("recordings: {name: run, files: run_00001.tif}\ntimezone: UTC")
     >>> converter = SessionConverter(folder)
     >>> sorted(converter.data_interface_objects)
     ['Imaging_Channel_1', 'Imaging_Channel_2']
@@ -99,7 +99,9 @@ class SessionConverter(WholeFileWriting, ConverterPipe):
         descriptions = dict.fromkeys(session_description(one.recording) for one in self.recordings.values())
         found["NWBFile"]["session_description"] = "; ".join(descriptions)
         found["NWBFile"].pop("session_start_time", None)
-        merged = merge_metadata(found, self._given)
+        merged = found
+        for layer in self._layers:
+            merged = merge_metadata(merged, layer)
         warn_of_unused_entries(found, merged)
         merged["NWBFile"]["session_start_time"] = self._time_zero
         subject = merged.get("Subject", {})
@@ -109,9 +111,9 @@ class SessionConverter(WholeFileWriting, ConverterPipe):
         return DeepDict(merged)
 
     @property
-    def _given(self) -> dict[str, Any]:
-        """What people said: in the session file, on top of what all sessions have in common."""
-        return merge_metadata(self._common_metadata, self.session.metadata)
+    def _layers(self) -> tuple[Mapping[str, Any], ...]:
+        """What people said, each on top of the one before."""
+        return self._common_metadata, *self.session.metadata_layers
 
     def align(self) -> None:
         """Put all recordings on one clock, once.
@@ -163,7 +165,7 @@ class SessionConverter(WholeFileWriting, ConverterPipe):
 
     def _choose_time_zero(self, starts: Mapping[str, datetime | None]) -> datetime:
         """Return what time 0 of the file is."""
-        given = self._given.get("NWBFile", {}).get("session_start_time")
+        given = _last_said(self._layers, "NWBFile", "session_start_time")
         if given is not None:
             return with_timezone(given, self._assembly.timezone, where="NWBFile.session_start_time")
         for name, opened in self.recordings.items():
@@ -229,12 +231,18 @@ def output_path_of(session: Session, common_metadata: Mapping[str, Any] | None =
     """
     if session.file.output is not None:
         return Path(session.file.output)
-    given = merge_metadata(common_metadata or {}, session.metadata)
-    subject_id = given.get("Subject", {}).get("subject_id")
-    session_id = given.get("NWBFile", {}).get("session_id")
+    layers = common_metadata or {}, *session.metadata_layers
+    subject_id = _last_said(layers, "Subject", "subject_id")
+    session_id = _last_said(layers, "NWBFile", "session_id")
     if subject_id and session_id:
         return Path(dandi_path(subject_id, session_id))
     return Path(f"{session.folder.name}.nwb")
+
+
+def _last_said(layers: Sequence[Mapping[str, Any]], section: str, key: str) -> Any:
+    """Return what the uppermost layer that has a key says, None if none has it."""
+    said = [fields[key] for layer in layers if isinstance(fields := layer.get(section), Mapping) and key in fields]
+    return said[-1] if said else None
 
 
 def _align_to_pulses(opened: OpenRecording, session: Session) -> None:

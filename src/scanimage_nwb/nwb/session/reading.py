@@ -13,10 +13,20 @@ from pydantic.fields import FieldInfo
 from scanimage_nwb.errors import SessionFileError
 from scanimage_nwb.nwb.session.schema import SessionFile
 from scanimage_nwb.nwb.session.yaml_places import BLANK, Place, PlacedYaml
+from scanimage_nwb.nwb.user_metadata import load_metadata_file
 
-__all__ = ["SESSION_FILE_NAME", "Session", "read_session_file", "session_of"]
+__all__ = [
+    "METADATA_FILE_NAME",
+    "SESSION_FILE_NAME",
+    "Session",
+    "field_description",
+    "is_siff",
+    "read_session_file",
+    "session_of",
+]
 
 SESSION_FILE_NAME = "session.yaml"
+METADATA_FILE_NAME = "metadata.yaml"
 _SECTIONS_OF_A_RECORDING = ("flim", "registration", "sync")
 _QUOTES = "; put it in quotes"
 
@@ -29,8 +39,8 @@ class Session:
     """Where the paths of the file start."""
     file: SessionFile
     """What it says."""
-    metadata: Mapping[str, Any]
-    """What it says under ``metadata``, as `merge_metadata` takes it."""
+    metadata_layers: tuple[Mapping[str, Any], ...]
+    """What `metadata.yaml` beside it says, if it is there, and what it says itself, as `merge_metadata` takes it."""
 
     def path(self, name: str) -> Path:
         """Return the path of a file that the session names."""
@@ -118,7 +128,9 @@ def _check(document: PlacedYaml, leave_blanks_out: bool) -> Session:
         problems += [(document.line(place), text) for place, text in _cross_check(file, folder)]
     if problems or file is None:
         raise SessionFileError([f"{document.source}, line {line}: {text}" for line, text in sorted(problems)])
-    return Session(folder, file, document.data.get("metadata", {}))
+    beside = folder / METADATA_FILE_NAME
+    layers = (load_metadata_file(beside),) if beside.is_file() else ()
+    return Session(folder, file, (*layers, document.data.get("metadata", {})))
 
 
 def _without_tags(location: tuple[str | int, ...]) -> Place:
@@ -129,8 +141,8 @@ def _without_tags(location: tuple[str | int, ...]) -> Place:
 
 def _ask(place: Place) -> str:
     """Ask for what a blank stands for."""
-    field = _field(place)
-    expected = f" with {field.description}" if field is not None and field.description else ""
+    description = field_description(place)
+    expected = f" with {description}" if description else ""
     return f"{_name(place)} is still {BLANK}; replace it{expected}, or delete the line to leave it out"
 
 
@@ -158,6 +170,23 @@ def _name(place: Place) -> str:
     for part in place:
         text += f" {part + 1}" if isinstance(part, int) else f"{'.' if text else ''}{part}"
     return text or "the file"
+
+
+def field_description(place: Place) -> str:
+    """Return what is allowed at a place of a session file.
+
+    Parameters
+    ----------
+    place : tuple of str and int
+        Keys and ranks from the top.
+
+    Returns
+    -------
+    str
+        Empty if nothing is said of it.
+    """
+    field = _field(place)
+    return field.description or "" if field is not None else ""
 
 
 def _choices(field: FieldInfo | None) -> list[str]:
@@ -266,7 +295,17 @@ def _candidates(file: SessionFile, entry: Any) -> list[str]:
 
 
 def is_siff(entry: Any) -> bool:
-    """Tell whether a recording is of .siff files, by what is said of it."""
+    """Tell whether a recording is of .siff files, by what is said of it.
+
+    Parameters
+    ----------
+    entry : RecordingEntry
+        Its entry.
+
+    Returns
+    -------
+    bool
+    """
     return bool(entry.kind == "siff" or (entry.kind is None and entry.files[0].lower().endswith(".siff")))
 
 

@@ -18,7 +18,7 @@ Place = tuple[str | int, ...]
 
 
 class PlacedYaml:
-    """A YAML document, and where its keys are.
+    r"""A YAML document, and where its keys are.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class PlacedYaml:
 
     Examples
     --------
-    >>> document = PlacedYaml("a:\\n  b: ???\\n", Path("session.yaml"))
+    >>> document = PlacedYaml("a:\n  b: ???\n", Path("session.yaml"))
     >>> document.blanks, document.line(("a", "b"))
     ([('a', 'b')], 2)
     """
