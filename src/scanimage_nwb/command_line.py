@@ -79,7 +79,19 @@ def _stopped_by_termination() -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """Return what an error says in one line."""
+    """Return what an error says in one line.
+
+    Parameters
+    ----------
+    error : BaseException
+        The error.
+
+    Returns
+    -------
+    str
+    """
+    if isinstance(error, SessionFileError):
+        return "; ".join(error.problems)
     if isinstance(error, FileNotFoundError) and error.filename is not None:
         return f"{error.filename} is not there"
     if isinstance(error, OSError) and error.filename is not None and error.strerror:

@@ -1,5 +1,6 @@
 """Where a batch runs: on this computer, on a Dask cluster that is there, or on one that SLURM is asked for."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,6 +117,7 @@ def open_client(options: ClusterOptions, n_sessions: int) -> Iterator[tuple[Any,
             threads_per_worker=1,
             memory_limit=options.memory or memory_bytes // workers,
             dashboard_address=None,
+            silence_logs=logging.CRITICAL,  # what fails is told by the batch itself
             env={THREADS_VARIABLE: str(threads)},
         )
     with cluster, distributed.Client(cluster) as client:

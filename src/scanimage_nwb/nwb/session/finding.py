@@ -4,6 +4,7 @@ from pathlib import Path
 
 import yaml
 
+from scanimage_nwb.errors import FormatError
 from scanimage_nwb.session_folder import find_recordings, recording_names, refuse_nothing
 
 __all__ = ["MOST_FILES_LISTED", "names_of_recordings", "plain_session_text"]
@@ -59,9 +60,17 @@ def plain_session_text(folder: Path) -> str:
     ------
     FileNotFoundError
         If there is no recording.
+    FormatError
+        If there is a TIFF or .siff file that belongs to none: nobody has said that it may be left out.
     """
     recordings, left_out = find_recordings(folder)
     refuse_nothing(folder, recordings, left_out)
+    if left_out:
+        path, reason = left_out[0]
+        raise FormatError(
+            f"{path} belongs to no recording: {reason}. Say what is to be converted in a session file (`scanimage-nwb "
+            f"init {folder}` names the others), or move the file away"
+        )
     entries = [
         {"name": name, "files": [path.name for path in (files if len(files) <= MOST_FILES_LISTED else files[:1])]}
         for name, files in zip(names_of_recordings(recordings), recordings, strict=True)

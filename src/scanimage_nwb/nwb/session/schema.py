@@ -96,7 +96,9 @@ class SessionFile(Part):
     timezone: str | None = Field(
         None, description="time zone of the computer that recorded TIFFs, such as Europe/Berlin"
     )
-    recordings: list[RecordingEntry] = Field(min_length=1, description="a list of recordings")
+    recordings: Annotated[list[RecordingEntry], BeforeValidator(_as_list)] = Field(
+        min_length=1, description="a list of recordings, each with name and files"
+    )
     flim: Annotated[list[FlimEntry], BeforeValidator(_as_list)] = Field([], description="entries of photons")
     registration: Annotated[list[RegistrationEntry], BeforeValidator(_as_list)] = Field(
         [], description="entries of motion"

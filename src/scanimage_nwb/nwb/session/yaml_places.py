@@ -1,7 +1,7 @@
 """YAML with the place of every key: what a file says, and on which line it says it."""
 
-import io
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,12 @@ __all__ = ["BLANK", "PlacedYaml"]
 BLANK = "???"
 """What stands where only the experimenter knows what to write."""
 Place = tuple[str | int, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """A loader that can be closed."""
+
+    close = yaml.SafeLoader.dispose
 
 
 class PlacedYaml:
@@ -41,11 +47,11 @@ class PlacedYaml:
 
     def __init__(self, text: str, source: Path) -> None:
         self.source = source
-        loader = yaml.SafeLoader(io.StringIO(text))
         try:
-            self._root = loader.get_single_node()
-            problems = [] if self._root is None else list(self._repeated(self._root, ()))
-            found = {} if self._root is None else loader.construct_document(self._root)
+            with closing(_Loader(text)) as loader:
+                self._root = loader.get_single_node()
+                problems = [] if self._root is None else list(self._repeated(self._root, ()))
+                found = {} if self._root is None else loader.construct_document(self._root)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = "" if mark is None else f", line {mark.line + 1}"
@@ -53,8 +59,6 @@ class PlacedYaml:
             raise SessionFileError([f"{source}{where}: this is no YAML: {what}"]) from error
         except (ValueError, RecursionError) as error:  # such as a day that is in no calendar
             raise SessionFileError([f"{source}: a value cannot be read: {error}"]) from error
-        finally:
-            loader.dispose()
         if problems:
             raise SessionFileError(problems)
         if not isinstance(found, dict):
