@@ -8,13 +8,13 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 
 RANKS = [
-    {"cli", "report", "batch", "__main__"},
+    {"cli", "report", "batch", "session_commands", "command_line", "__main__"},
     {"nwb"},
     {"extractors", "metadata_utils", "inspection", "session_folder", "siff_reader"},
     {"recording", "registration", "flim", "roi_traces"},
     {"formats", "frame_index", "time_axis"},
     {"kernels"},
-    {"errors", "axes"},
+    {"errors", "axes", "threads"},
 ]
 """Rooms from the top down; a room imports from lower ranks, and within itself."""
 
