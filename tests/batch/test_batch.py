@@ -246,9 +246,11 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ModuleNotFoundError(name)
 
     monkeypatch.setattr(importlib, "import_module", without)
-    with pytest.raises(ScanImageNwbError, match=r"needs distributed; get it with: .*scanimage-nwb\[batch\]"):
-        with open_client(ClusterOptions(), 1):
-            pass
+    with (
+        pytest.raises(ScanImageNwbError, match=r"needs distributed; get it with: .*scanimage-nwb\[batch\]"),
+        open_client(ClusterOptions(), 1),
+    ):
+        pass
     with pytest.raises(ScanImageNwbError, match=r"needs dask-jobqueue; .*scanimage-nwb\[slurm\]"):
         cluster_module.slurm_cluster(ClusterOptions(), 1)
 
