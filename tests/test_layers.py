@@ -8,7 +8,8 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 
 RANKS = [
-    {"cli", "report", "batch", "__main__"},
+    {"cli", "cli_archive", "cli_running", "report", "batch", "__main__"},
+    {"archive"},
     {"nwb"},
     {"extractors", "metadata_utils", "inspection", "session_folder", "siff_reader"},
     {"recording", "registration", "flim", "roi_traces"},
@@ -68,7 +69,7 @@ def test_imports_point_downward(path: Path) -> None:
 @pytest.mark.parametrize(
     ("package", "rooms"),
     [
-        ("pynwb", {"nwb", "cli", "report", "batch"}),
+        ("pynwb", {"nwb", "archive", "cli", "report", "batch"}),
         ("hdmf", {"nwb", "report"}),
         ("neuroconv", {"nwb", "batch"}),
         ("roiextractors", {"extractors", "nwb"}),

@@ -51,12 +51,12 @@ _ADVICE = {
     # optical physiology
     "check_emission_lambda_in_nm": "Give wavelengths in nanometres, for example 525.0.",
     "check_excitation_lambda_in_nm": "Give wavelengths in nanometres, for example 920.0.",
-    "check_imaging_plane_location_allen_ccf": "Name the brain area as the Allen atlas does, for example 'Primary visual "
-    "area', in ImagingPlanes.<plane>.location.",
+    "check_imaging_plane_location_allen_ccf": "Name the brain area as the Allen atlas does, for example 'Primary "
+    "visual area', in ImagingPlanes.<plane>.location; of another species, leave it.",
     "check_roi_response_series_dims": "Traces are stored as (time, regions): turn them around.",
     "check_roi_response_series_link_to_plane_segmentation": "Let the traces refer to a PlaneSegmentation.",
-    "check_plane_segmentation_image_mask_shape_against_ref_images": "Masks are (width, height), as the movie: transpose "
-    "masks that are (rows, columns).",
+    "check_plane_segmentation_image_mask_shape_against_ref_images": "Masks are (width, height), as the movie: "
+    "transpose masks that are (rows, columns).",
     # tables and texts
     "check_description": "Say in a few words what the object is; NWBFile and series: --metadata.",
     "check_empty_string_for_optional_attribute": "Leave the field out instead of writing an empty text.",
@@ -64,15 +64,16 @@ _ADVICE = {
     "check_col_not_nan": "A column without any number can be left out.",
     "check_column_binary_capability": "A column of two values could be true/false. Harmless.",
     "check_empty_table": "Take the empty table out.",
-    "check_table_time_columns_are_not_negative": "The session begins after the event: set NWBFile.session_start_time to "
-    "when the first device began.",
+    "check_table_time_columns_are_not_negative": "The session begins after the event: set "
+    "NWBFile.session_start_time to when the first device began.",
     "check_name_slashes": "Take the slash out of the name of the object.",
     "check_name_colons": "Take the colon out of the name of the object.",
     "check_processing_module_name": "Use the module names of NWB: ophys, behavior, ecephys, misc.",
     "check_file_extension": "Name the file .nwb.",
     # dandi
     "DANDI.NO_DANDISET_FOUND": "Put the file into a folder with a dandiset.yaml: scanimage-nwb dandi DIR -o DANDISET.",
-    "NWBI.check_subject_exists": f"Add Subject with subject_id, species, sex and age: {_YAML}.",
+    "DANDI.NON_DANDI_FILENAME": "Give the file the name that DANDI wants: scanimage-nwb dandi DIR -o DANDISET.",
+    "dandi_name": f"Subject.subject_id, which the file is named after: {_YAML}.",
 }
 _GENERAL = "See the message; nwbinspector.readthedocs.io explains its checks, docs.dandiarchive.org those of DANDI."
 

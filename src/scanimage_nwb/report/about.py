@@ -134,7 +134,7 @@ def _plane(plane: Any) -> Group:
 
 def _objects(nwbfile: NWBFile) -> list[tuple[str, ...]]:
     """Return a row for each data object of the file."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     places = {
         "acquisition": nwbfile.acquisition,
         "stimulus": nwbfile.stimulus,

@@ -34,9 +34,10 @@ def imaging_section(nwbfile: NWBFile) -> tuple[Section, dict[str, NDArray[np.flo
     section : Section
         What to show.
     mean_images : dict
-        Mean image of each imaging plane by its name, shape (width, height): of a volume, the brightest plane of each pixel.
+        Mean image of each imaging plane by its name, shape (width, height); of a volume, seen from above.
     """
-    section, mean_images = Section("images", "Images"), {}
+    section = Section("images", "Images")
+    mean_images: dict[str, NDArray[np.float64]] = {}
     found = movies(nwbfile)
     n_images = sum(int(series.data.shape[3]) if len(series.data.shape) > 3 else 1 for series in found)
     most_pixels = int(np.clip(_ALL_PIXELS // max(n_images, 1), 64 * 64, 512 * 512))
@@ -50,7 +51,7 @@ def imaging_section(nwbfile: NWBFile) -> tuple[Section, dict[str, NDArray[np.flo
             mean_images.setdefault(series.imaging_plane.name, sample.mean_image.max(axis=2))
         section.groups.append(group)
     if not found:
-        section.groups.append(Group(notes=["The file holds no TwoPhotonSeries or OnePhotonSeries."]))
+        section.groups.append(Group(notes=["The file holds no movie (TwoPhotonSeries, OnePhotonSeries)."]))
     return section, mean_images
 
 
@@ -96,9 +97,13 @@ def _facts(series: Any, sample: MovieSample) -> str:
             f"({100 * len(sample.index) / sample.n_samples:.2g} %)."
         )
     return (
-        f"{size}, {series.data.dtype}, {bytes_ / 1e9:.3g} GB before compression; unit “{series.unit}”. {read} "
+        f"{size}, {series.data.dtype}, {_size(bytes_)} before compression; unit “{series.unit}”. {read} "
         f"Values read range from {sample.smallest:.6g} to {sample.largest:.6g}."
     )
+
+
+def _size(n_bytes: float) -> str:
+    return f"{n_bytes / 1e9:,.3g} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.3g} MB"
 
 
 def _depth_strip(series: Any, sample: MovieSample, spacing: tuple[float, ...]) -> Picture:
@@ -116,15 +121,18 @@ def _depth_strip(series: Any, sample: MovieSample, spacing: tuple[float, ...]) -
 def _by_depth(series: Any, sample: MovieSample, spacing: tuple[float, ...], factor: float, offset: float) -> Picture:
     """Draw brightness over depth."""
     pixels = sample.mean_image.reshape(-1, sample.mean_image.shape[2]) * factor + offset
-    low, middle, high = np.nanpercentile(pixels, (5, 50, 95), axis=0)
+    middle, high = np.nanpercentile(pixels, (50, 99), axis=0)
     known = len(spacing) > 2 and np.isfinite(spacing[2]) and spacing[2] != 0
     depth = np.arange(pixels.shape[1]) * (abs(spacing[2]) if known else 1)
     drawing = draw(
         f"Brightness of each plane of {full_name(series)}",
-        "Brightness by depth: median pixel of each plane's mean image; bars from 5 % to 95 % of the pixels",
+        "Brightness by depth, of each plane's mean image: where the bright line falls to the median, nothing is seen",
     )
     (axes,) = drawing.axes
-    axes.errorbar(depth, middle, yerr=np.abs([middle - low, high - middle]), fmt="o-", capsize=3, markersize=4)
+    axes.plot(depth, high, "o-", markersize=4, label="bright (99 % of the pixels are darker)")
+    axes.plot(depth, middle, "s--", markersize=4, label="median")
+    axes.set_ylim(min(0, float(np.nanmin(middle))), float(np.nanmax(high)) * 1.35 or 1)
+    axes.legend(loc="upper right", fontsize=10, frameon=False)
     axes.set_xlabel("distance from plane 0 (µm)" if known else "plane")
     axes.set_ylabel(f"brightness ({series.unit})")
     if not known:
@@ -152,7 +160,7 @@ def _over_time(series: Any, sample: MovieSample, factor: float, offset: float, g
         axes.fill_between(x, low, high, alpha=0.25, linewidth=0, label="10–90 % of the planes")
         axes.plot(*thinned(x, np.nanmean(values, axis=1)), linewidth=1, label="mean of all planes")
     if n_planes > 1:
-        axes.legend(loc="best", fontsize=8, ncols=4, frameon=False)
+        axes.legend(loc="best", fontsize=10, ncols=4, frameon=False)
     axes.set_xlabel("time (s)" if known else "sample")
     axes.set_ylabel(f"mean ({series.unit})")
     _say_change(values.mean(axis=1), group)

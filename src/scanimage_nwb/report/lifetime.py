@@ -36,13 +36,15 @@ class _Photons:
     n_all: int
 
 
-def lifetime_section(nwbfile: NWBFile) -> Section | None:
+def lifetime_section(nwbfile: NWBFile, mean_images: dict[str, NDArray[np.float64]]) -> Section | None:
     """Show what a file says about lifetimes.
 
     Parameters
     ----------
     nwbfile : NWBFile
         Open file; types of ndx-flim are found by their names.
+    mean_images : dict
+        Mean image of each imaging plane by its name, shape (width, height); images made of photons are added.
 
     Returns
     -------
@@ -51,7 +53,7 @@ def lifetime_section(nwbfile: NWBFile) -> Section | None:
     """
     section = Section("lifetime", "Fluorescence lifetime")
     for series in objects_of(nwbfile, "PhotonEventSeries"):
-        section.groups.append(_photon_group(series))
+        section.groups.append(_photon_group(series, mean_images))
     for series in objects_of(nwbfile, "PhotonHistogramSeries", "PhotonHistogram"):
         section.groups.append(_histogram_group(series))
     for series in objects_of(nwbfile, "LifetimeImageSeries"):
@@ -63,7 +65,7 @@ def lifetime_section(nwbfile: NWBFile) -> Section | None:
     return section if section.groups else None
 
 
-def _photon_group(series: Any) -> Group:
+def _photon_group(series: Any, mean_images: dict[str, NDArray[np.float64]]) -> Group:
     """Show every photon's series: decay, counts and mean delay of each pixel."""
     photons, settings = _read_photons(series), series.tcspc_settings
     group = Group(full_name(series))
@@ -84,6 +86,7 @@ def _photon_group(series: Any) -> Group:
     spacing = micrometres(series.imaging_plane)
     pixel_um = spacing[0] if spacing else None
     n_planes = len(photons.count)
+    mean_images.setdefault(series.imaging_plane.name, photons.count.max(axis=0).T / photons.n_samples)
     for plane in range(n_planes):
         name = f"plane {plane}" if n_planes > 1 else "mean image"
         image = photons.count[plane] / photons.n_samples
@@ -171,7 +174,7 @@ def _histogram_group(series: Any) -> Group:
     return group
 
 
-def _decay(name: str, decay: NDArray, edges_s: NDArray[np.float64], settings: Any, group: Group) -> float:
+def _decay(name: str, decay: NDArray, edges_s: NDArray[np.floating], settings: Any, group: Group) -> float:
     """Draw a decay with a fit; return the delay of its rise in seconds."""
     centers_s = (edges_s[:-1] + edges_s[1:]) / 2
     peak = int(np.argmax(decay))
@@ -190,12 +193,12 @@ def _decay(name: str, decay: NDArray, edges_s: NDArray[np.float64], settings: An
         axes.set_ylim(max(0.5, float(decay[decay > 0].min()) * 0.7), float(decay.max()) * 1.5)
     axes.set_xlabel("delay (ns)")
     axes.set_ylabel(f"photons a bin ({(edges_s[1] - edges_s[0]) * 1e12:.4g} ps)")
-    axes.legend(fontsize=9, frameon=False)
+    axes.legend(fontsize=10, frameon=False)
     group.plots.append(drawing.picture())
     return rise_s
 
 
-def _fit(decay: NDArray, edges_s: NDArray[np.float64], settings: Any, group: Group) -> NDArray[np.float64] | None:
+def _fit(decay: NDArray, edges_s: NDArray[np.floating], settings: Any, group: Group) -> NDArray[np.float64] | None:
     """Fit two exponentials, or one where two are not told apart; return expected counts and say what was found."""
     from scanimage_nwb.flim import fit_decay
 
@@ -207,8 +210,15 @@ def _fit(decay: NDArray, edges_s: NDArray[np.float64], settings: Any, group: Gro
     if not np.array_equal(counts, np.round(counts)):
         group.notes.append("Not fitted: these are sums of weights, not counts of photons.")
         return None
-    laser = {"tcspc_resolution_s": float(widths[0]), "repetition_rate_hz": float(settings.repetition_rate)}
-    fits = [fit_decay(counts.astype(np.int64), n, **laser) for n in (1, 2)]
+    fits = [
+        fit_decay(
+            counts.astype(np.int64),
+            n_components,
+            tcspc_resolution_s=float(widths[0]),
+            repetition_rate_hz=float(settings.repetition_rate),
+        )
+        for n_components in (1, 2)
+    ]
     usable = [fit for fit in fits if fit.success]
     if not usable:
         group.warnings.append(f"Not fitted: {fits[0].message}.")
@@ -217,7 +227,7 @@ def _fit(decay: NDArray, edges_s: NDArray[np.float64], settings: Any, group: Gro
     fit = usable[-1] if len(usable) == 2 and usable[0].deviance - usable[1].deviance > 10 else usable[0]
     params = fit.params.as_units("seconds")
     lifetimes = ", ".join(
-        f"{tau * 1e9:.3g} ± {fit.standard_errors[f'tau_{i}'] * 1e9:.1g} ns ({100 * fraction:.0f} %)"
+        f"{tau * 1e9:.3f} ± {fit.standard_errors[f'tau_{i}'] * 1e9:.3f} ns ({100 * fraction:.0f} %)"
         for i, (tau, fraction) in enumerate(zip(params.lifetimes, params.fractions, strict=True))
     )
     group.notes.append(
@@ -252,10 +262,16 @@ def _map(name: str, lifetime_s: NDArray[np.float64], weight: NDArray, about: str
     for plane, (axes, image) in enumerate(zip(grid, shown, strict=False)):
         axes.imshow(image, interpolation="nearest")
         if len(shown) > 1:
-            axes.set_title(f"plane {plane}", fontsize=9)
+            axes.set_title(f"plane {plane}", fontsize=10)
     scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), "viridis")
     drawing.figure.colorbar(
-        scale, ax=list(grid), orientation="horizontal", label="ns", shrink=0.7, aspect=40, extend="both"
+        scale,
+        ax=list(grid),
+        orientation="horizontal",
+        label="delay (ns)" if "delay" in about else "lifetime (ns)",
+        shrink=0.7,
+        aspect=40,
+        extend="both",
     )
     return drawing.picture(as_png=True)
 

@@ -34,8 +34,8 @@ def write_report(
 ) -> Path:
     """Write an HTML page that shows what an NWB file holds, for a person to look at before the file is uploaded.
 
-    Only the NWB file is read. Movies are sampled evenly over their length, at most 400 MB of them together, and the page
-    says how many samples were read. The page needs no other file, no network and no scripts.
+    Only the NWB file is read. Movies are sampled evenly over their length, at most 400 MB of them together, and the
+    page says how many samples were read. The page needs no other file, no network and no scripts.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def _sections(nwbfile: NWBFile) -> list[Section]:
         images,
         timing_section(nwbfile),
         motion_section(nwbfile),
-        lifetime_section(nwbfile),
+        lifetime_section(nwbfile, mean_images),
         rois_section(nwbfile, mean_images),
         about_section(nwbfile),
     ]

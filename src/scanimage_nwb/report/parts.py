@@ -1,5 +1,6 @@
 """What a page is made of: sections with words, pictures and tables."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 __all__ = ["Group", "Picture", "Section", "Table"]
@@ -25,7 +26,7 @@ class Picture:
 class Table:
     """Rows of text."""
 
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     """Cells of each row."""
     head: tuple[str, ...] = ()
     """Titles of the columns; without them the first column is a title."""

@@ -2,7 +2,6 @@
 
 import base64
 import io
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#00
 """Okabe and Ito's, which people with any colour vision tell apart."""
 _MOST_PIXELS = 512 * 512
 _FONT = {
-    "font.size": 10.5,
+    "font.size": 12,
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "axes.spines.top": False,
@@ -27,7 +26,7 @@ _FONT = {
 """Text stays text, so that it is sharp at every size."""
 
 
-def draw(alt: str, caption: str = "", *, height: float = 2.3, width: float = 5.6, rows: int = 1) -> "Drawing":
+def draw(alt: str, caption: str = "", *, height: float = 2.6, width: float = 5.6, rows: int = 1) -> "Drawing":
     """Begin a drawing; see `Drawing`.
 
     Parameters
@@ -58,7 +57,7 @@ class Drawing:
         self._style = {**_FONT, "axes.prop_cycle": cycler(color=COLORS)}
         with mpl.rc_context(self._style):
             self.figure = Figure(figsize=(width, height), layout="constrained")
-            self.axes: Sequence[Any] = self.figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+            self.axes: list[Any] = list(self.figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0])
 
     def picture(self, *, as_png: bool = False) -> Picture:
         """Return the picture; as PNG where it holds images or very many lines."""

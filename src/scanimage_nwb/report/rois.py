@@ -86,8 +86,8 @@ def _masks(table: Any, shape: tuple[int, ...] | None, group: Group) -> NDArray[n
         n_read = min(len(table), max(1, _MOST_MASK_BYTES // max(1, one_bytes)))
         if n_read < len(table):
             group.notes.append(f"The first {n_read} are drawn.")
-        masks = np.asarray(data[:n_read]) > 0
-        return masks.any(axis=-1) if masks.ndim == 4 else masks
+        masks: NDArray[np.bool_] = np.asarray(data[:n_read]) > 0
+        return np.any(masks, axis=-1) if masks.ndim == 4 else masks
     column = next((name for name in ("pixel_mask", "voxel_mask") if name in table.colnames), None)
     if column is None or not len(table):
         return None

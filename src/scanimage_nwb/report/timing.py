@@ -100,7 +100,7 @@ def _time_line(rows: list[_Row]) -> Picture:
     drawing = draw(
         "Time-line of the file: " + ", ".join(row.name for row in rows),
         "Bars: series, from first to last sample; red: gaps (steps longer than 1.5 usual ones). Ticks: events",
-        height=0.75 + 0.5 * len(rows),
+        height=0.85 + 0.55 * len(rows),
     )
     (axes,) = drawing.axes
     for rank, row in enumerate(rows):
@@ -112,7 +112,7 @@ def _time_line(rows: list[_Row]) -> Picture:
         else:
             axes.plot(*thinned(row.seconds, np.full(len(row.seconds), float(rank))), "|", color="black", markersize=9)
         # names above their bars: beside them they would take the width of a telephone
-        axes.annotate(row.name, (0, rank - 0.27), xycoords=("axes fraction", "data"), fontsize=8.5, va="bottom")
+        axes.annotate(row.name, (0, rank - 0.25), xycoords=("axes fraction", "data"), fontsize=10, va="bottom")
     axes.set_ylim(len(rows) - 0.5, -0.75)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
