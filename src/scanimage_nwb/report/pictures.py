@@ -105,18 +105,19 @@ def contrast(image: NDArray, low: float = 1.0, high: float = 99.7) -> tuple[floa
 
 
 def shrunk(image: NDArray, most_pixels: int = _MOST_PIXELS) -> NDArray:
-    """Return an image of at most so many pixels, each the mean of a square of the original's.
+    """Return an image of at most so many pixels, each the mean of a square (of thin images, a bar) of the original's.
 
     Examples
     --------
     >>> shrunk(np.arange(16.0).reshape(4, 4), 4).tolist()
     [[2.5, 4.5], [10.5, 12.5]]
     """
-    step = int(np.ceil(np.sqrt(image.shape[0] * image.shape[1] / most_pixels)))
-    if step <= 1:
+    rows, columns = image.shape[:2]
+    if rows * columns <= most_pixels:
         return image
-    rows, columns = (max(1, size // step) for size in image.shape[:2])
-    step_y, step_x = min(step, image.shape[0]), min(step, image.shape[1])
+    step_y = min(rows, int(np.ceil(np.sqrt(rows * columns / most_pixels))))
+    step_x = min(columns, int(np.ceil(rows // step_y * columns / most_pixels)))
+    rows, columns = rows // step_y, columns // step_x
     cut = image[: rows * step_y, : columns * step_x]
     means: NDArray = cut.reshape(rows, step_y, columns, step_x, *image.shape[2:]).mean(axis=(1, 3))
     return means

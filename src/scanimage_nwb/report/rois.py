@@ -16,6 +16,8 @@ __all__ = ["rois_section"]
 _MOST_MASK_BYTES = 300_000_000
 _MOST_TRACE_BYTES = 150_000_000
 _MOST_TRACES = 12
+_BRIGHT = ("#e69f00", "#56b4e9", "#f0e442", "#d55e00", "#cc79a7", "#009e73")
+"""Those of Okabe and Ito's colours that stand out from a dark image."""
 
 
 def rois_section(nwbfile: NWBFile, backgrounds: dict[str, NDArray[np.float64]]) -> Section | None:
@@ -61,7 +63,7 @@ def _outline_picture(table: Any, backgrounds: dict[str, NDArray[np.float64]], gr
     rgb = np.repeat(np.kron(gray, np.ones((enlarge, enlarge), np.uint8))[..., None], 3, axis=-1)
     for rank, mask in enumerate(masks):
         inside = np.kron(mask, np.ones((enlarge, enlarge), bool))
-        rgb[_rim(inside)] = _rgb(COLORS[rank % 6])
+        rgb[_rim(inside)] = _rgb(_BRIGHT[rank % len(_BRIGHT)])
     return rgb_picture(
         rgb.transpose(1, 0, 2), f"Outlines of {full_name(table)}", f"{len(masks)} outlines on the mean image"
     )
@@ -127,7 +129,7 @@ def _traces(series: Any) -> Group:
     step = max(spans) or 1.0
     drawing = draw(
         f"Traces of {full_name(series)}",
-        f"Each trace above its region's number; their distance is {step:.3g} (unit “{series.unit}”)",
+        f"Traces, each beside the row of its region; from one to the next it is {step:.3g} (unit “{series.unit}”)",
         height=1.0 + 0.34 * len(shown),
     )
     (axes,) = drawing.axes
