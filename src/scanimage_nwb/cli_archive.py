@@ -57,7 +57,7 @@ def validate(path: Path, as_json: bool) -> None:
 
 def _print_findings(path: Path, findings: "list[Finding]") -> None:
     """Print findings by severity; what is said of several places once."""
-    from scanimage_nwb.archive import Severity
+    from scanimage_nwb.archive import Severity, by_message
 
     titles = {
         Severity.ERROR: "ERROR: not valid, or cannot be checked",
@@ -72,13 +72,9 @@ def _print_findings(path: Path, findings: "list[Finding]") -> None:
         if not own:
             continue
         click.echo(title)
-        places: dict[tuple[str, str, str], list[str]] = {}
-        for finding in own:
-            name = _short(finding.path, path)
-            place = f"{name}:{finding.where}" if finding.where else name
-            places.setdefault((finding.check, finding.message, finding.advice), []).append(place)
-        for (check, message, advice), where in places.items():
-            click.echo(f"  {message} [{check}]\n    in {', '.join(dict.fromkeys(where))}\n    → {advice}")
+        for first, group in by_message(own):
+            places = [":".join(filter(None, (_short(finding.path, path), finding.where))) for finding in group]
+            click.echo(f"  {first.message} [{first.check}]\n    in {', '.join(places)}\n    → {first.advice}")
         click.echo()
     _print_summary(findings, titles)
 

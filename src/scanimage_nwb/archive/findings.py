@@ -1,13 +1,14 @@
 """What nwbinspector, as DANDI sets it up, says about a file."""
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
 from scanimage_nwb.archive.advice import advice_for
 
-__all__ = ["Finding", "Severity", "inspect_file"]
+__all__ = ["Finding", "Severity", "by_message", "inspect_file"]
 
 
 class Severity(IntEnum):
@@ -91,6 +92,25 @@ def inspect_file(path: str | Path) -> list[Finding]:
         for message in messages
     }
     return sorted(found, key=lambda finding: (-finding.severity, finding.check, finding.where, finding.message))
+
+
+def by_message(findings: Iterable[Finding]) -> list[tuple[Finding, list[Finding]]]:
+    """Put findings together that say the same of several places.
+
+    Parameters
+    ----------
+    findings : iterable of Finding
+        In any order.
+
+    Returns
+    -------
+    list of (Finding, list of Finding)
+        The first of each message, and all of them; in the order given.
+    """
+    groups: dict[tuple[Severity, str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.severity, finding.check, finding.message), []).append(finding)
+    return [(group[0], group) for group in groups.values()]
 
 
 def _where(location: str | None, name: str | None) -> str:

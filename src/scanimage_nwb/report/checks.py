@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from scanimage_nwb.archive import Finding, Severity, inspect_file
+from scanimage_nwb.archive import Finding, Severity, by_message, inspect_file
 from scanimage_nwb.report.parts import Group, Section, Table
 
 __all__ = ["VerifiedSeries", "checks_section"]
@@ -79,10 +79,12 @@ def _inspection(path: Path) -> Group:
     serious = [finding for finding in findings if finding.severity >= Severity.CRITICAL]
     words = "DANDI would refuse the file" if serious else "nothing that DANDI would refuse the file for"
     (group.warnings if serious else group.notes).append(f"{len(findings)} messages: {words}.")
-    group.tables.append(Table([_row(finding) for finding in findings], ("severity", "message", "what to do")))
+    group.tables.append(Table([_row(own) for _, own in by_message(findings)], ("severity", "message", "what to do")))
     return group
 
 
-def _row(finding: Finding) -> tuple[str, str, str]:
-    where = f" ({finding.where})" if finding.where else ""
-    return _WORDS[finding.severity], f"{finding.message}{where}", finding.advice
+def _row(findings: list[Finding]) -> tuple[str, str, str]:
+    """Return a row for findings that say the same."""
+    first, places = findings[0], [finding.where for finding in findings if finding.where]
+    where = f" ({', '.join(places)})" if places else ""
+    return _WORDS[first.severity], f"{first.message}{where}", first.advice

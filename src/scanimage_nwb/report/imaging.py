@@ -152,13 +152,15 @@ def _over_time(series: Any, sample: MovieSample, factor: float, offset: float, g
     )
     (axes,) = drawing.axes
     n_planes = values.shape[1]
+    # between blocks of samples nothing is known
+    look = {"linewidth": 1} if len(x) == sample.n_samples else {"linestyle": "", "marker": ".", "markersize": 3}
     if n_planes <= _MOST_LINES:
         for plane in range(n_planes):
-            axes.plot(*thinned(x, values[:, plane]), linewidth=1, label=f"plane {plane}")
+            axes.plot(*thinned(x, values[:, plane]), label=f"plane {plane}", **look)
     else:
         low, high = np.nanpercentile(values, (10, 90), axis=1)
         axes.fill_between(x, low, high, alpha=0.25, linewidth=0, label="10–90 % of the planes")
-        axes.plot(*thinned(x, np.nanmean(values, axis=1)), linewidth=1, label="mean of all planes")
+        axes.plot(*thinned(x, np.nanmean(values, axis=1)), label="mean of all planes", **look)
     if n_planes > 1:
         axes.legend(loc="best", fontsize=10, ncols=4, frameon=False)
     axes.set_xlabel("time (s)" if known else "sample")
