@@ -1,6 +1,7 @@
 """`SiffReader`: frames, histograms, lifetimes, masks and times of a .siff file or ScanImage TIFF."""
 
 from collections.abc import Iterator
+from typing import overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -194,6 +195,26 @@ class SiffReader(MaskMethods):
             return frame_work.read_phasor_map(source, request, self._phasor_table(harmonic))
         self._check_method(method)
         return frame_work.read_delay_map(source, request, (self.tcspc_resolution_s, offset_s))
+
+    @overload
+    def photons(
+        self,
+        frames: Frames = None,
+        registration_dict: RegistrationDict | None = None,
+        *,
+        masks: None = None,
+        color_channel: int | None = 0,
+    ) -> Photons: ...
+
+    @overload
+    def photons(
+        self,
+        frames: Frames = None,
+        registration_dict: RegistrationDict | None = None,
+        *,
+        masks: ArrayLike | None,
+        color_channel: int | None = 0,
+    ) -> Photons | tuple[Photons, ...]: ...
 
     def photons(
         self,
