@@ -8,13 +8,14 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 
 RANKS = [
-    {"cli", "cli_archive", "cli_running", "report", "batch", "__main__"},
+    {"cli", "archive_commands", "report", "batch", "__main__"},
     {"archive"},
     {"nwb"},
     {"extractors", "metadata_utils", "inspection", "session_folder", "siff_reader"},
     {"recording", "registration", "flim", "roi_traces"},
     {"formats", "frame_index", "time_axis"},
     {"kernels"},
+    {"command_line"},
     {"errors", "axes"},
 ]
 """Rooms from the top down; a room imports from lower ranks, and within itself."""

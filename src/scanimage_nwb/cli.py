@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from scanimage_nwb import __version__
-from scanimage_nwb.cli_archive import dandi, report, validate
-from scanimage_nwb.cli_running import command as _command
-from scanimage_nwb.cli_running import run_plainly
+from scanimage_nwb.archive_commands import dandi, report, validate
+from scanimage_nwb.command_line import command, run_plainly
 from scanimage_nwb.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -32,8 +31,9 @@ def main() -> None:
     """ScanImage two-photon recordings (TIFF, .siff) to NWB."""
 
 
-for _of_archive in (report, validate, dandi):
-    main.add_command(_of_archive)
+main.add_command(report)
+main.add_command(validate)
+main.add_command(dandi)
 
 
 @main.command()
@@ -80,7 +80,7 @@ for _of_archive in (report, validate, dandi):
 @click.option(
     "--sync-start-near", type=float, help="When the first one began on the pulses' clock, to less than half a step."
 )
-@_command
+@command
 def convert(
     paths: tuple[Path, ...],
     output: Path,
@@ -194,7 +194,7 @@ def _open_one(sources: tuple[Path, ...]) -> "Recording":
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_command
+@command
 def register(
     paths: tuple[Path, ...],
     output: Path,
@@ -263,7 +263,7 @@ class _JsonProgress:
 )
 @click.argument("more_sources", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_command
+@command
 def verify(nwbfile_path: Path, sources: tuple[Path, ...], more_sources: tuple[Path, ...], as_json: bool) -> None:
     """Compare every sample of OUT.nwb with the recording it was made from, bit for bit.
 
@@ -299,7 +299,7 @@ def _refuse_differences(nwbfile_path: Path, checks: "list[SeriesCheck]") -> None
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_command
+@command
 def inspect(paths: tuple[Path, ...], as_json: bool) -> None:
     """Say what recordings hold: versions, channels, planes, flyback, samples, rates, gaps, warnings.
 

@@ -17,7 +17,7 @@ from scanimage_nwb.archive import Finding, Severity, dandi_name, inspect_file, p
 from scanimage_nwb.archive.advice import _ADVICE, advice_for
 from scanimage_nwb.archive.validating import find_nwb_files
 from scanimage_nwb.cli import main
-from scanimage_nwb.errors import MetadataError
+from scanimage_nwb.errors import MetadataError, MissingPackageError
 from scanimage_nwb.nwb import convert_recording
 from scanimage_nwb.testing import write_scanimage_recording
 
@@ -96,8 +96,20 @@ def test_broken_file_is_an_error(tmp_path: Path) -> None:
 def test_inspector_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nwbinspector", None)
     (tmp_path / "a.nwb").touch()
-    with pytest.raises(ImportError, match="pip install"):
+    with pytest.raises(MissingPackageError, match="pip install"):
         inspect_file(tmp_path / "a.nwb")
+
+
+@pytest.mark.parametrize(("package", "command"), [("nwbinspector", "validate"), ("jinja2", "report")])
+def test_commands_say_what_to_install(
+    write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, command: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    result = run(command, write(tmp_path / "a.nwb"))
+    assert result.exit_code == 1
+    assert package in result.output
+    assert "pip install" in result.output
+    assert len(result.output.splitlines()) == 1
 
 
 def test_files_of_a_folder(tmp_path: Path) -> None:

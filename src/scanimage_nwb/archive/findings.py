@@ -7,6 +7,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from scanimage_nwb.archive.advice import advice_for
+from scanimage_nwb.errors import MissingPackageError
 
 __all__ = ["Finding", "Severity", "by_message", "inspect_file"]
 
@@ -65,7 +66,7 @@ def inspect_file(path: str | Path) -> list[Finding]:
 
     Raises
     ------
-    ImportError
+    MissingPackageError
         If nwbinspector is not installed.
     FileNotFoundError
         If there is no such file.
@@ -76,7 +77,7 @@ def inspect_file(path: str | Path) -> list[Finding]:
     try:
         from nwbinspector import inspect_nwbfile, load_config
     except ImportError as error:
-        raise ImportError("this needs nwbinspector: python -m pip install nwbinspector") from error
+        raise MissingPackageError("this needs nwbinspector: python -m pip install nwbinspector") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other packages about the file; what matters comes as a message
         messages = list(inspect_nwbfile(nwbfile_path=path, config=load_config("dandi")))

@@ -13,7 +13,7 @@ from typing import Any
 from scanimage_nwb.archive.advice import advice_for
 from scanimage_nwb.archive.findings import Finding, Severity, inspect_file
 from scanimage_nwb.archive.naming import dandi_name
-from scanimage_nwb.errors import FormatError, MetadataError, ScanImageNwbError
+from scanimage_nwb.errors import FormatError, MetadataError, MissingPackageError, ScanImageNwbError
 
 __all__ = ["dandi_validate", "find_nwb_files", "has_dandi", "is_in_dandiset", "validate_files"]
 
@@ -94,7 +94,7 @@ def validate_files(path: str | Path, *, use_dandi: bool | None = None) -> list[F
     ------
     FileNotFoundError
         If there is no such file, or the folder holds none.
-    ImportError
+    MissingPackageError
         If nwbinspector is not installed, or dandi is not and `use_dandi` is True.
     """
     files = find_nwb_files(path)
@@ -147,13 +147,13 @@ def dandi_validate(paths: Sequence[Path], names: dict[str, str] | None = None) -
 
     Raises
     ------
-    ImportError
+    MissingPackageError
         If dandi is not installed.
     ScanImageNwbError
         If the client cannot be run.
     """
     if not has_dandi():
-        raise ImportError('this needs the dandi client: python -m pip install "scanimage-nwb[dandi]"')
+        raise MissingPackageError('this needs the dandi client: python -m pip install "scanimage-nwb[dandi]"')
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "validation.json"
         command = [sys.executable, "-c", _RUN_DANDI, "validate", "--format", "json", "--output", str(out)]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from scanimage_nwb.archive import Finding, Severity, by_message, inspect_file
+from scanimage_nwb.errors import MissingPackageError
 from scanimage_nwb.report.parts import Group, Section, Table
 
 __all__ = ["VerifiedSeries", "checks_section"]
@@ -70,7 +71,7 @@ def _inspection(path: Path) -> Group:
     group = Group("NWB inspector, as DANDI sets it")
     try:
         findings = inspect_file(path)
-    except ImportError as error:
+    except MissingPackageError as error:
         group.notes.append(f"Not inspected: {error}.")
         return group
     if not findings:

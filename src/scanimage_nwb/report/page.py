@@ -11,7 +11,7 @@ from typing import Any
 from pynwb import NWBFile, read_nwb
 
 from scanimage_nwb import __version__
-from scanimage_nwb.errors import FormatError
+from scanimage_nwb.errors import FormatError, MissingPackageError
 from scanimage_nwb.nwb.whole_file import whole_or_nothing
 from scanimage_nwb.report.about import about_section, summary_rows
 from scanimage_nwb.report.checks import VerifiedSeries, checks_section
@@ -61,7 +61,7 @@ def write_report(
         If the page is there and `overwrite` is False.
     FormatError
         If the file cannot be read as NWB.
-    ImportError
+    MissingPackageError
         If matplotlib or jinja2 is not installed.
 
     Examples
@@ -112,8 +112,8 @@ def _need_packages() -> None:
         import jinja2  # noqa: F401
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise ImportError(
-            f'the report needs {error.name}: python -m pip install "scanimage-nwb[report]"', name=error.name
+        raise MissingPackageError(
+            f'the report needs {error.name}: python -m pip install "scanimage-nwb[report]"'
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""How commands run: warnings as lines, errors that a user can mend in one line."""
+"""How the commands and scripts of this package end: plain warnings, and errors in a line that a user can act on."""
 
 import signal
 import sys
@@ -13,7 +13,7 @@ import click
 
 from scanimage_nwb.errors import ScanImageNwbError, ScanImageNwbWarning
 
-__all__ = ["command", "run_plainly"]
+__all__ = ["command", "one_line", "run_plainly"]
 
 _MENDABLE = (ScanImageNwbError, ValueError, OSError)
 
@@ -57,7 +57,7 @@ def run_plainly(*, debug: bool = False) -> Iterator[None]:
         except _MENDABLE as error:
             if debug:
                 raise
-            click.echo(f"error: {_one_line(error)}", err=True)
+            click.echo(f"error: {one_line(error)}", err=True)
             sys.exit(1)
         except KeyboardInterrupt:
             click.echo("stopped; nothing was written under the output's name", err=True)
@@ -77,7 +77,7 @@ def _stopped_by_termination() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """Return what an error says in one line."""
     if isinstance(error, FileNotFoundError) and error.filename is not None:
         return f"{error.filename} is not there"

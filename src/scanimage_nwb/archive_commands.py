@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scanimage_nwb.cli_running import command
+from scanimage_nwb.command_line import command
 
 if TYPE_CHECKING:
     from scanimage_nwb.archive import Finding, Severity
