@@ -11,6 +11,7 @@
     ├── PhotonRangeError(ValueError)        a photon outside its page or its delay range
     ├── TimeAxisError(ValueError)           times that cannot belong to the recording
     ├── MetadataError(ValueError)           metadata that the user gave and that cannot be used
+    ├── MissingPackageError(ImportError)    a package that is not installed, and is needed for one task only
     └── VerificationError                   a file that is not equal to its source
 
 Every message names the file, the place in it, what was expected, what was found, and the way out.
@@ -22,6 +23,7 @@ __all__ = [
     "FrameIndexError",
     "HeaderFieldError",
     "MetadataError",
+    "MissingPackageError",
     "PhotonRangeError",
     "ScanImageNwbError",
     "ScanImageNwbWarning",
@@ -66,6 +68,10 @@ class TimeAxisError(ScanImageNwbError, ValueError):
 
 class MetadataError(ScanImageNwbError, ValueError):
     """Metadata given by the user cannot be used."""
+
+
+class MissingPackageError(ScanImageNwbError, ImportError):
+    """A package is not installed that one task needs, and others do not."""
 
 
 class VerificationError(ScanImageNwbError):
