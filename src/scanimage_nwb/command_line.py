@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from scanimage_nwb.errors import ScanImageNwbError, ScanImageNwbWarning
+from scanimage_nwb.errors import ScanImageNwbError, ScanImageNwbWarning, SessionFileError
 
 __all__ = ["command", "one_line", "quick_imports", "run_plainly"]
 
@@ -58,7 +58,8 @@ def run_plainly(*, debug: bool = False) -> Iterator[None]:
         except _MENDABLE as error:
             if debug:
                 raise
-            click.echo(f"error: {one_line(error)}", err=True)
+            for line in error.problems if isinstance(error, SessionFileError) else (one_line(error),):
+                click.echo(f"error: {line}", err=True)
             sys.exit(1)
         except KeyboardInterrupt:
             click.echo("stopped; nothing was written under the output's name", err=True)
@@ -93,7 +94,19 @@ def quick_imports() -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """Return what an error says in one line."""
+    """Return what an error says in one line.
+
+    Parameters
+    ----------
+    error : BaseException
+        The error.
+
+    Returns
+    -------
+    str
+    """
+    if isinstance(error, SessionFileError):
+        return "; ".join(error.problems)
     if isinstance(error, FileNotFoundError) and error.filename is not None:
         return f"{error.filename} is not there"
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
