@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from scanimage_nwb import __version__
-from scanimage_nwb.command_line import command, run_plainly
+from scanimage_nwb.archive_commands import dandi, report, validate
+from scanimage_nwb.command_line import command, quick_imports, run_plainly
 from scanimage_nwb.errors import VerificationError
 from scanimage_nwb.session_commands import batch, convert_session_file, init, session_file_in
 
 if TYPE_CHECKING:
     from scanimage_nwb.nwb.progress import WriteProgress
+    from scanimage_nwb.nwb.verifying import SeriesCheck
     from scanimage_nwb.recording import Recording
     from scanimage_nwb.registration import RegistrationInfo
 
@@ -32,6 +34,9 @@ def main() -> None:
 
 main.add_command(init)
 main.add_command(batch)
+main.add_command(report)
+main.add_command(validate)
+main.add_command(dandi)
 
 
 @main.command()
@@ -49,6 +54,7 @@ main.add_command(batch)
 @click.option("--stub-test", is_flag=True, help="Write the first 100 samples only, for a try.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
 @click.option("--verify", "verify_after", is_flag=True, help="Compare the output with its source, bit for bit.")
+@click.option("--report", "report_after", is_flag=True, help="Write a page to look at, beside the output.")
 @click.option("--workers", type=click.IntRange(min=1), help="Threads that compress. Default: one for each processor.")
 @click.option("--cloud", is_flag=True, help="Aggregate the file in pages, for network readers without a cache.")
 @click.option(
@@ -90,6 +96,7 @@ def convert(
     stub_test: bool,
     overwrite: bool,
     verify_after: bool,
+    report_after: bool,
     workers: int | None,
     cloud: bool,
     registration: Path | None,
@@ -111,7 +118,7 @@ def convert(
     """
     session_path = session_file_in(paths)
     if session_path is not None:
-        convert_session_file(
+        made = convert_session_file(
             session_path,
             output,
             metadata=metadata,
@@ -125,10 +132,13 @@ def convert(
             workers=workers,
             cloud=cloud,
         )
+        if report_after:
+            _report(made.path, list(made.checks) or None, as_json)
         return
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
-    from scanimage_nwb.nwb import SyncOptions, convert_recording, load_metadata_file
+    with quick_imports():
+        from scanimage_nwb.nwb import SyncOptions, convert_recording, load_metadata_file
 
     sources = _recording_in(paths)
     written = convert_recording(
@@ -154,8 +164,21 @@ def convert(
         click.echo(json.dumps({"event": "written", "path": str(written), "file_bytes": size}))
     else:
         click.echo(f"wrote {written} ({size / 1e6:.1f} MB)")
-    if verify_after:
-        _verify(written, sources, as_json)
+    checks = _verify(written, sources, as_json) if verify_after else None
+    if report_after:
+        _report(written, checks, as_json)
+    if checks is not None:
+        _refuse_differences(written, checks)
+
+
+def _report(written: Path, checks: "list[SeriesCheck] | None", as_json: bool) -> None:
+    """Write the page, and say where it is."""
+    from scanimage_nwb.report import write_report
+
+    page = write_report(written, verified=checks)
+    click.echo(
+        json.dumps({"event": "reported", "path": str(page)}) if as_json else f"wrote {page}: open it in a browser"
+    )
 
 
 def _registration_of(
@@ -273,11 +296,12 @@ def verify(nwbfile_path: Path, sources: tuple[Path, ...], more_sources: tuple[Pa
 
     Exit status 1, and the first difference, if they are not equal. Further paths behind the first belong to --source.
     """
-    _verify(nwbfile_path, _recording_in((*sources, *more_sources)), as_json)
+    checks = _verify(nwbfile_path, _recording_in((*sources, *more_sources)), as_json)
+    _refuse_differences(nwbfile_path, checks)
 
 
-def _verify(nwbfile_path: Path, sources: tuple[Path, ...], as_json: bool) -> None:
-    """Compare, say what was found, and end with status 1 if there is a difference."""
+def _verify(nwbfile_path: Path, sources: tuple[Path, ...], as_json: bool) -> "list[SeriesCheck]":
+    """Compare, and say what was found."""
     from scanimage_nwb.nwb import verify_nwbfile
 
     checks = verify_nwbfile(nwbfile_path, sources)
@@ -290,6 +314,11 @@ def _verify(nwbfile_path: Path, sources: tuple[Path, ...], as_json: bool) -> Non
             click.echo(f"{check.series}: {text}: equal to the source")
         else:
             click.echo(f"{check.series}: sample {check.difference.sample}: {check.difference.text}")
+    return checks
+
+
+def _refuse_differences(nwbfile_path: Path, checks: "list[SeriesCheck]") -> None:
+    """End with status 1 if there is a difference."""
     if any(check.difference is not None for check in checks):
         raise VerificationError(f"{nwbfile_path} differs from its source")
 

@@ -12,6 +12,7 @@
     ├── TimeAxisError(ValueError)           times that cannot belong to the recording
     ├── MetadataError(ValueError)           metadata that the user gave and that cannot be used
     │   └── SessionFileError                a session file that cannot be used, problem by problem
+    ├── MissingPackageError(ImportError)    a package that is not installed, and is needed for one task only
     └── VerificationError                   a file that is not equal to its source
 
 Every message names the file, the place in it, what was expected, what was found, and the way out.
@@ -25,6 +26,7 @@ __all__ = [
     "FrameIndexError",
     "HeaderFieldError",
     "MetadataError",
+    "MissingPackageError",
     "PhotonRangeError",
     "ScanImageNwbError",
     "ScanImageNwbWarning",
@@ -87,6 +89,10 @@ class SessionFileError(MetadataError):
 
     def __reduce__(self) -> tuple[type["SessionFileError"], tuple[tuple[str, ...]]]:
         return type(self), (self.problems,)
+
+
+class MissingPackageError(ScanImageNwbError, ImportError):
+    """A package is not installed that one task needs, and others do not."""
 
 
 class VerificationError(ScanImageNwbError):
