@@ -145,8 +145,8 @@ class SessionConverter(WholeFileWriting, ConverterPipe):
                 raise SessionFileError(
                     [
                         f"{self.session.folder}: recording {name} began at {start}, before time 0 of the file, "
-                        f"{self._time_zero} (NWBFile.session_start_time, or the clock of the pulses): give it a sync of its own, or correct "
-                        "its start"
+                        f"{self._time_zero} (NWBFile.session_start_time, or the clock of the pulses): give it a sync "
+                        "of its own, or correct its start"
                     ]
                 )
             for interface in opened.interfaces if shift_s else ():
