@@ -613,7 +613,7 @@ class SiffReader:
 
         Parameters
         ----------
-        registration_method : {'poisson', 'phase'}
+        registration_method : {'poisson', 'phase', 'suite2p'}
             How frames are compared (see `scanimage_nwb.registration.register`).
         alignment_color_channel : int
             Colour that motion is found from; the others take its shifts.
