@@ -16,6 +16,8 @@ __all__ = ["register_by_suite2p"]
 _BLOCK_BYTES = 24 << 20
 _LARGEST = 32767
 """Largest value of suite2p's frames, which are int16."""
+_USUAL = 4096
+"""What the brightest pixel of a usual frame is scaled to."""
 
 
 def register_by_suite2p(
@@ -88,12 +90,9 @@ def _load() -> tuple[Any, Any]:
 
 
 def _factor(sample: NDArray) -> float:
-    """Return what values are multiplied by to be int16: 1 for whole numbers that fit."""
-    largest = float(np.abs(sample.astype(np.float64)).max(initial=0))
-    fits = largest <= _LARGEST
-    if largest == 0 or (fits and np.array_equal(sample, np.round(sample))):
-        return 1.0
-    return _LARGEST / 4 / largest
+    """Return what values are multiplied by: references are int16 too, where the mean of a few photons would be 0."""
+    usual = float(np.median(np.abs(sample.astype(np.float32)).max(axis=(1, 2))))
+    return _USUAL / usual if usual > 0 else 1.0
 
 
 def _copy(source: FrameSource, plane: int, factor: float, path: Path) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
@@ -105,6 +104,6 @@ def _copy(source: FrameSource, plane: int, factor: float, path: Path) -> tuple[N
     for first in range(0, n_volumes, size):
         block = source.read(np.arange(first, min(first + size, n_volumes)), plane)
         empty[first : first + size] = ~block.any(axis=(1, 2))
-        scaled = block if factor == 1 else np.round(block * np.float32(factor))
+        scaled = np.round(block * np.float32(factor))
         frames[first : first + size] = np.clip(scaled, -_LARGEST, _LARGEST)
     return frames, empty

@@ -70,6 +70,7 @@ class _Plane:
         self.usable = self.usual_brightness()
         self.shifts = np.zeros((len(frames), 2), np.int64)
         self.smoothing_px = _FIRST_SMOOTHING_PX
+        self.usual_match = 1.0
 
     def usual_brightness(self) -> NDArray[np.bool_]:
         """Return which frames have photons, and not far too many."""
@@ -93,33 +94,37 @@ class _Plane:
         rates = [smooth.rate(self.smoothing_px, without) for without in left_out]
         return [Template.from_rate(rate, self.margin, self.smoothing_px) for rate in rates]
 
-    def compare(self, choose: bool, max_shift: int) -> tuple[PlaneReference, NDArray[np.float32]]:
+    def matchers(self, choose: bool, max_shift: int) -> tuple[Matcher, tuple[Matcher, ...]]:
+        """Prepare the templates of `templates`."""
+        whole, *without = (Matcher.make(template, max_shift) for template in self.templates(choose))
+        return whole, tuple(without)
+
+    def reference(self, max_shift: int) -> PlaneReference:
+        """Return what is to be compared with, made of frames where they are now."""
+        matcher, without = self.matchers(choose=False, max_shift=max_shift)
+        return PlaneReference(matcher, without, MatchScale.of(matcher), self.usual_match)
+
+    def compare(self, choose: bool, max_shift: int) -> NDArray[np.float32]:
         """Compare every frame with the template of the others; surfaces of frames that are of no use are flat."""
-        matcher, *without = (Matcher.make(template, max_shift) for template in self.templates(choose))
+        matcher, without = self.matchers(choose, max_shift)
         surfaces = np.empty((len(self.shifts), 2 * max_shift + 1, 2 * max_shift + 1), np.float32)
         for fold, part in enumerate(without):
             own = slice(fold, None, self.n_folds)
             surfaces[own] = part.surfaces(self.folds[fold], self.photons[own])
-        return self.judge(matcher, tuple(without), surfaces)
-
-    def judge(
-        self, matcher: Matcher, without: tuple[Matcher, ...], surfaces: NDArray[np.float32]
-    ) -> tuple[PlaneReference, NDArray[np.float32]]:
-        """Flatten the surfaces of frames that are of no use."""
         scale = MatchScale.of(matcher)
         match, chance = scale.match(matcher, surfaces, self.photons)
         self.usable = self.usual_brightness()
-        usual = float(np.median(match[self.usable])) if self.usable.any() else 0.0
-        self.usable &= ~scale.is_unlike(match, chance, usual)
+        self.usual_match = float(np.median(match[self.usable])) if self.usable.any() else 0.0
+        self.usable &= ~scale.is_unlike(match, chance, self.usual_match)
         surfaces[~self.usable] = 0
-        return PlaneReference(matcher, without, scale, usual), surfaces
+        return surfaces
 
-    def compare_in_phase(self, choose: bool, max_shift: int) -> tuple[PlaneReference, NDArray[np.float32]]:
+    def compare_in_phase(self, choose: bool, max_shift: int) -> NDArray[np.float32]:
         """Compare, and sample the surfaces where the shifts of frames that move in whole pixels lie."""
-        reference, surfaces = self.compare(choose, max_shift)
+        surfaces = self.compare(choose, max_shift)
         peak = np.unravel_index(surfaces.reshape(len(surfaces), -1).argmax(axis=1), surfaces.shape[1:])
         peaks = refine_peaks(surfaces, np.stack(peak, axis=1) - max_shift)
-        return reference, sample_between(surfaces, common_phase(peaks.shifts[self.usable]))
+        return sample_between(surfaces, common_phase(peaks.shifts[self.usable]))
 
 
 def build_reference(
@@ -158,8 +163,8 @@ def build_reference(
     reach, model = max_shift, _FIRST_MODEL if smoothness is None else MotionModel(smoothness, None)
     for n_rounds in range(1, n_iterations + 1):
         choose = n_rounds in _CHOOSING_ROUNDS
-        made = list(executor.map(partial(_Plane.compare_in_phase, choose=choose, max_shift=reach), planes))
-        surfaces = np.stack([found for _, found in made], axis=1)
+        found = executor.map(partial(_Plane.compare_in_phase, choose=choose, max_shift=reach), planes)
+        surfaces = np.stack(list(found), axis=1)
         if choose or n_rounds == n_iterations == 1:
             model = choose_model(surfaces, smoothness, share_planes, executor)
         moved = _move(planes, decode(surfaces, model).shifts, max_shift)
@@ -167,8 +172,8 @@ def build_reference(
         reach = min(max_shift, max(largest + _ROOM_PX, 2 * _ROOM_PX))
         if moved <= _SETTLED and n_rounds > 1:
             break
-    made = list(executor.map(partial(_Plane.compare, choose=False, max_shift=max_shift), planes))
-    return Reference(tuple(plane for plane, _ in made), volumes, model, n_rounds)
+    made = executor.map(partial(_Plane.reference, max_shift=max_shift), planes)
+    return Reference(tuple(made), volumes, model, n_rounds)
 
 
 def _move(planes: list[_Plane], shifts: NDArray[np.int64], max_shift: int) -> float:
