@@ -69,7 +69,9 @@ def test_what_suite2p_is_told_and_says(movie: Movie, stand_in: StandIn) -> None:
     np.testing.assert_array_equal(info.shifts[good], expected[info.volume, info.plane][good])
     assert info.method == "suite2p"
     assert (info.match == 0.5).all()
-    means = np.array([np.roll(f, -m.astype(int), (0, 1)) for f, m in zip(before[:, 1], movie.motion[:, 1], strict=True)])
+    means = np.array(
+        [np.roll(f, -m.astype(int), (0, 1)) for f, m in zip(before[:, 1], movie.motion[:, 1], strict=True)]
+    )
     centre = np.median(movie.motion[np.arange(40) != 7, 1], axis=0).astype(int)
     np.testing.assert_allclose(info.reference_frames[1], np.roll(means.mean(axis=0), centre, (0, 1)), atol=0.1)
 
