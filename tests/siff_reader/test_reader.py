@@ -18,6 +18,7 @@ from scanimage_nwb.errors import (
 from scanimage_nwb.formats.siff_metadata import fit_epoch
 from scanimage_nwb.formats.tiff_pages import read_page_table
 from scanimage_nwb.siff_reader import SiffReader
+from scanimage_nwb.siff_reader.masks import make_masks
 from scanimage_nwb.testing import write_scanimage_recording
 from scanimage_nwb.testing.siff_files import SyntheticSiff, write_siff_recording
 
@@ -170,6 +171,75 @@ def test_many_masks_take_the_way_for_many_classes(reader: SiffReader, written: S
     masks = np.random.default_rng(5).random((70, 9, 14)) > 0.3
     expected = np.einsum("fyx,myx->mf", written.counts.astype(np.int64), masks)
     assert (reader.sum_masks(masks, np.arange(reader.num_frames)) == expected).all()
+
+
+def test_masks_in_groups_have_histograms_and_lifetimes_too(reader: SiffReader, written: SyntheticSiff) -> None:
+    """Random masks overlap in too many ways for one pass of classes: groups of eight are counted."""
+    frames = np.arange(reader.num_frames)
+    masks = np.random.default_rng(6).random((19, 9, 14)) > 0.4
+    assert len(make_masks(masks, (9, 14), 3, class_bits=4).groups) == 5
+    inside = masks.reshape(19, -1)[:, written.photon_pixel]
+    expected = np.array([np.bincount(written.delay_bin[own], minlength=629) for own in inside])
+    assert (reader.get_histogram(frames, masks) == expected).all()
+    assert (reader.get_histogram(frames, masks, framewise=True).sum(axis=1) == expected).all()
+    assert (reader.get_histogram(frames, masks, bin_factor=9).sum(axis=1) == expected.sum(axis=1)).all()
+    lifetime, counts = reader.sum_masks_flim(masks, frames)
+    pooled = np.nansum(lifetime * counts, axis=1) / counts.sum(axis=1)
+    centres = (np.arange(629) + 0.5) * reader.tcspc_resolution_s
+    np.testing.assert_allclose(pooled, expected @ centres / expected.sum(axis=1))
+
+
+@pytest.mark.parametrize("kind", ["apart", "nested", "random", "none"])
+@pytest.mark.parametrize("n_planes", [1, 3])
+def test_groups_of_masks_hold_every_mask(kind: str, n_planes: int) -> None:
+    rng = np.random.default_rng(7)
+    n_masks, counts = 0 if kind == "none" else 23, rng.integers(0, 90, (5, 6 * 8 * n_planes))
+    scattered = rng.integers(0, 40, counts.shape[1])
+    flat = {
+        "apart": scattered == np.arange(23)[:, np.newaxis],
+        "nested": scattered > np.arange(23)[:, np.newaxis],
+        "random": rng.random((23, counts.shape[1])) > 0.5,
+        "none": np.zeros((0, counts.shape[1]), bool),
+    }[kind]
+    masks = make_masks(flat.reshape(n_masks, n_planes, 6, 8), (6, 8), n_planes, class_bits=5)
+    assert len(masks.groups) == (5 if kind == "random" else 1)
+    found = np.empty((5, n_masks), np.int64)
+    for group in masks.groups:
+        classes = group.classes.reshape(-1)
+        per_class = [np.bincount(classes, page, group.n_classes) for page in counts]
+        found[:, group.masks] = group.sum(np.array(per_class).astype(np.int64)[:, 1:])
+    assert (found == counts @ flat.T).all()
+
+
+def test_photons_within_masks(reader: SiffReader, written: SyntheticSiff) -> None:
+    frames = np.flatnonzero(written.plane >= 0)
+    rng = np.random.default_rng(8)
+    wanted = np.isin(written.photon_page, frames)
+    for masks in (rng.random((2, 9, 14)) > 0.5, rng.random((2, 3, 9, 14)) > 0.5):
+        found = reader.photons(frames, masks=masks)
+        for mask, own in zip(masks, found, strict=True):
+            per_plane = np.broadcast_to(mask, (3, 9, 14)).reshape(3, -1)
+            inside = wanted & per_plane[written.plane[written.photon_page], written.photon_pixel]
+            assert (own.frame == written.photon_page[inside]).all()
+            assert (own.pixel == written.photon_pixel[inside]).all()
+            assert (own.delay_bin == written.delay_bin[inside]).all()
+    single = reader.photons(frames, masks=masks[0, 0])
+    assert len(single.frame) == reader.sum_mask(masks[0, 0], frames).sum()
+    parts = list(reader.iter_photons(frames, masks=masks, n_frames=5))
+    assert (np.concatenate([pages for pages, _ in parts]) == frames).all()
+    assert (np.concatenate([own[1].pixel for _, own in parts]) == found[1].pixel).all()
+    with pytest.raises(ValueError, match="expected bool"):
+        reader.photons(frames, masks=np.ones((9, 14)))
+    with pytest.raises(ValueError, match="flyback"):
+        reader.photons([6], masks=np.ones((1, 3, 9, 14), bool))
+
+
+@pytest.mark.parametrize("shift", [(0.5, 1), (1,), "ab", (np.nan, 0), (np.inf, 0), 3, (1 << 80, 0)])
+def test_shifts_must_be_whole_pixels(reader: SiffReader, shift: object) -> None:
+    with pytest.raises(ValueError, match="registration_dict gives frame 2 the shift"):
+        reader.get_frames([2], {2: shift})  # type: ignore[dict-item]
+    whole = {2: (np.int32(-1), 2.0)}
+    assert (reader.get_frames([2], whole) == np.roll(reader.get_frames([2]), (-1, 2), (1, 2))).all()
 
 
 def test_histograms_can_be_cut_and_binned(reader: SiffReader) -> None:

@@ -17,7 +17,14 @@ from scanimage_nwb.extractors import ScanImageImagingExtractor
 from scanimage_nwb.nwb.user_metadata import check_keys
 from scanimage_nwb.time_axis import regular_rate
 
-__all__ = ["add_frame_numbers", "add_imaging_series", "default_chunk_shape"]
+__all__ = [
+    "add_frame_numbers",
+    "add_imaging_plane",
+    "add_imaging_series",
+    "default_chunk_shape",
+    "share_timestamps",
+    "time_fields",
+]
 
 _CHUNK_BYTES = 2_000_000
 """A chunk holds whole frames up to this size: one frame is read at little cost, and so is a run of them."""
@@ -71,7 +78,7 @@ def add_imaging_series(
         )
     fields = dict(_entry(metadata, ("Ophys", "MicroscopySeries"), key))
     plane_key = fields.pop("imaging_plane_metadata_key", key)
-    plane = _add_imaging_plane(nwbfile, metadata, plane_key)
+    plane = add_imaging_plane(nwbfile, metadata, plane_key)
     rows, columns = extractor.get_image_shape()
     fields.setdefault("unit", "n.a.")
     fields.setdefault("dimension", (columns, rows, *([extractor.get_num_planes()] if extractor.is_volumetric else [])))
@@ -81,7 +88,7 @@ def add_imaging_series(
     if not {"buffer_shape", "buffer_gb"} & options.keys():
         options["buffer_gb"] = max(_BUFFER_GB, np.prod(options.get("chunk_shape", 0)) * 8e-9)
     data = ImagingExtractorDataChunkIterator(extractor, **options)
-    times = _share_timestamps(nwbfile, _time_fields(extractor, always_write_timestamps))
+    times = share_timestamps(nwbfile, time_fields(extractor, always_write_timestamps))
     series = _build(TwoPhotonSeries, f"Ophys.MicroscopySeries.{key}", imaging_plane=plane, data=data, **times, **fields)
     nwbfile.add_acquisition(series)
     return series
@@ -135,7 +142,7 @@ def _data_shape(extractor: ScanImageImagingExtractor) -> tuple[int, ...]:
     return extractor.get_num_samples(), columns, rows, *planes
 
 
-def _time_fields(extractor: ScanImageImagingExtractor, always_write_timestamps: bool) -> dict[str, Any]:
+def time_fields(extractor: ScanImageImagingExtractor, always_write_timestamps: bool) -> dict[str, Any]:
     """Return a rate where it predicts every time within a microsecond, else timestamps."""
     known = extractor.has_time_vector() or extractor.get_native_timestamps() is not None
     times = extractor.get_timestamps()
@@ -145,7 +152,7 @@ def _time_fields(extractor: ScanImageImagingExtractor, always_write_timestamps: 
     return {"rate": float(rate), "starting_time": float(times[0]) if len(times) else 0.0}
 
 
-def _share_timestamps(nwbfile: NWBFile, times: dict[str, Any]) -> dict[str, Any]:
+def share_timestamps(nwbfile: NWBFile, times: dict[str, Any]) -> dict[str, Any]:
     """Link the timestamps of a series that is in the file already and has the very same ones."""
     for series in nwbfile.acquisition.values():
         known = series.timestamps if isinstance(series, TimeSeries) and series.rate is None else None
@@ -215,7 +222,7 @@ def _entry(metadata: Mapping[str, Any], registry: tuple[str, ...], key: str) -> 
     return place
 
 
-def _add_imaging_plane(nwbfile: NWBFile, metadata: Mapping[str, Any], key: str) -> ImagingPlane:
+def add_imaging_plane(nwbfile: NWBFile, metadata: Mapping[str, Any], key: str) -> ImagingPlane:
     """Add an imaging plane, or return the one of that name; what NWB demands and nobody said is "unknown"."""
     fields = dict(_entry(metadata, ("Ophys", "ImagingPlanes"), key))
     if fields.get("name") in nwbfile.imaging_planes:
