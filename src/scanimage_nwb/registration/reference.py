@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from scanimage_nwb.registration.motion import MotionModel, choose_model, decode
 from scanimage_nwb.registration.quality import MatchScale
+from scanimage_nwb.registration.sensor import column_gain
 from scanimage_nwb.registration.subpixel import common_phase, refine_peaks, sample_between
 from scanimage_nwb.registration.surfaces import Matcher
 from scanimage_nwb.registration.template import Canvas, Template, choose_smoothing
@@ -71,6 +72,7 @@ class _Plane:
         self.shifts = np.zeros((len(frames), 2), np.int64)
         self.smoothing_px = _FIRST_SMOOTHING_PX
         self.usual_match = 1.0
+        self.gain: NDArray[np.float32] | None = None
 
     def usual_brightness(self) -> NDArray[np.bool_]:
         """Return which frames have photons, and not far too many."""
@@ -79,14 +81,30 @@ class _Plane:
             return some
         return some & (self.photons <= _UNUSUAL_BRIGHTNESS * np.median(self.photons[some]))
 
+    def brightness(self) -> NDArray[np.float64]:
+        """Return how bright each frame is, 1 on average; 0 for those of no use."""
+        brightness = np.where(self.usable, self.photons, 0.0)
+        return brightness / max(brightness.sum() / max(self.usable.sum(), 1), 1e-9)
+
+    def gather(self) -> Canvas:
+        """Add up frames where they are now, freed of what stays put on the sensor."""
+        folds = self.folds if self.gain is None else [fold / self.gain for fold in self.folds]
+        return Canvas.gather(folds, self.shifts, self.brightness(), self.margin)
+
+    def measure_gain(self) -> bool:
+        """Find what stays put on the sensor while the scene moves; return whether there is any."""
+        rate = self.gather().smooth(self.smoothing_px).rate(self.smoothing_px)
+        found = column_gain(self.folds, rate, self.shifts + self.margin, self.brightness())
+        if found is not None:
+            self.gain = found
+        return found is not None
+
     def templates(self, choose: bool) -> list[Template]:
         """Make the template of all frames, and that of all but each fold.
 
         Frames that are compared with a template which they helped to make cling to where they were put.
         """
-        brightness = np.where(self.usable, self.photons, 0.0)
-        brightness /= max(brightness.sum() / max(self.usable.sum(), 1), 1e-9)
-        canvas = Canvas.gather(self.folds, self.shifts, brightness, self.margin)
+        canvas = self.gather()
         if choose:
             self.smoothing_px = choose_smoothing(canvas)
         smooth = canvas.smooth(self.smoothing_px)
@@ -161,6 +179,7 @@ def build_reference(
     margin = Matcher.margin_for(max_shift)
     planes = list(executor.map(partial(_Plane, margin=margin), frames))
     reach, model = max_shift, _FIRST_MODEL if smoothness is None else MotionModel(smoothness, None)
+    has_gain = False
     for n_rounds in range(1, n_iterations + 1):
         choose = n_rounds in _CHOOSING_ROUNDS
         found = executor.map(partial(_Plane.compare_in_phase, choose=choose, max_shift=reach), planes)
@@ -170,7 +189,11 @@ def build_reference(
         moved = _move(planes, decode(surfaces, model).shifts, max_shift)
         largest = max(int(np.abs(plane.shifts).max()) for plane in planes)
         reach = min(max_shift, max(largest + _ROOM_PX, 2 * _ROOM_PX))
-        if moved <= _SETTLED and n_rounds > 1:
+        settled = moved <= _SETTLED and n_rounds > 1
+        if not (settled or has_gain):
+            continue
+        had_gain, has_gain = has_gain, any(list(executor.map(_Plane.measure_gain, planes)))
+        if settled and (had_gain or not has_gain):
             break
     made = executor.map(partial(_Plane.reference, max_shift=max_shift), planes)
     return Reference(tuple(made), volumes, model, n_rounds)
