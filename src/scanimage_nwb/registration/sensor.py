@@ -9,6 +9,8 @@ _LEAST_SPREAD = 0.03
 """Relative spread of the gain below which it holds no frame where it is."""
 _CERTAIN = 3.0
 """Times that it must exceed what the noise of the photons makes."""
+_LEAST_MOTION_PX = 0.5
+"""Spread of the motion along lines below which scene and sensor cannot be told apart."""
 
 
 def column_gain(
@@ -30,7 +32,7 @@ def column_gain(
     Returns
     -------
     ndarray of float32, shape (columns,), or None
-        Mean 1; None if it cannot be told from an even one.
+        Mean 1; None if it cannot be told from an even one, or the scene hardly moves.
 
     Examples
     --------
@@ -47,6 +49,8 @@ def column_gain(
     """
     n, (_, rows, columns) = len(folds), folds[0].shape
     used = brightness > 0
+    if not used.any() or first[used, 1].std() < _LEAST_MOTION_PX:
+        return None
     seen = np.zeros(columns)
     for fold, frames in enumerate(folds):
         seen += frames[used[fold::n]].sum(axis=(0, 1), dtype=np.float64)
