@@ -10,6 +10,7 @@
     ├── FrameIndexError(IndexError)         a page, frame, plane or sample that is not there
     ├── PhotonRangeError(ValueError)        a photon outside its page or its delay range
     ├── TimeAxisError(ValueError)           times that cannot belong to the recording
+    ├── RoiError(ValueError)                masks or traces that cannot belong to the recording
     ├── MetadataError(ValueError)           metadata that the user gave and that cannot be used
     └── VerificationError                   a file that is not equal to its source
 
@@ -23,6 +24,7 @@ __all__ = [
     "HeaderFieldError",
     "MetadataError",
     "PhotonRangeError",
+    "RoiError",
     "ScanImageNwbError",
     "ScanImageNwbWarning",
     "TimeAxisError",
@@ -62,6 +64,10 @@ class PhotonRangeError(ScanImageNwbError, ValueError):
 
 class TimeAxisError(ScanImageNwbError, ValueError):
     """Times were given that cannot belong to the recording."""
+
+
+class RoiError(ScanImageNwbError, ValueError):
+    """Masks, or traces of masks, cannot be used, or cannot belong to the recording."""
 
 
 class MetadataError(ScanImageNwbError, ValueError):
