@@ -17,7 +17,7 @@ from scanimage_nwb.extractors import ScanImageImagingExtractor
 from scanimage_nwb.nwb.user_metadata import check_keys
 from scanimage_nwb.time_axis import regular_rate
 
-__all__ = ["add_frame_numbers", "add_imaging_series", "default_chunk_shape"]
+__all__ = ["add_frame_numbers", "add_imaging_plane", "add_imaging_series", "default_chunk_shape"]
 
 _CHUNK_BYTES = 2_000_000
 """A chunk holds whole frames up to this size: one frame is read at little cost, and so is a run of them."""
@@ -71,7 +71,7 @@ def add_imaging_series(
         )
     fields = dict(_entry(metadata, ("Ophys", "MicroscopySeries"), key))
     plane_key = fields.pop("imaging_plane_metadata_key", key)
-    plane = _add_imaging_plane(nwbfile, metadata, plane_key)
+    plane = add_imaging_plane(nwbfile, metadata, plane_key)
     rows, columns = extractor.get_image_shape()
     fields.setdefault("unit", "n.a.")
     fields.setdefault("dimension", (columns, rows, *([extractor.get_num_planes()] if extractor.is_volumetric else [])))
@@ -206,7 +206,7 @@ def _entry(metadata: Mapping[str, Any], registry: tuple[str, ...], key: str) -> 
     return place
 
 
-def _add_imaging_plane(nwbfile: NWBFile, metadata: Mapping[str, Any], key: str) -> ImagingPlane:
+def add_imaging_plane(nwbfile: NWBFile, metadata: Mapping[str, Any], key: str) -> ImagingPlane:
     """Add an imaging plane, or return the one of that name; what NWB demands and nobody said is "unknown"."""
     fields = dict(_entry(metadata, ("Ophys", "ImagingPlanes"), key))
     if fields.get("name") in nwbfile.imaging_planes:

@@ -110,7 +110,7 @@ def _footprints(
     if not sound or len(indices) != len(data) or n_pixels != math.prod(dims):
         raise FormatError(
             f"{path}: estimates/A is {n_pixels} x {n_rois} with {len(starts)} starts, {len(indices)} rows and "
-            f"{len(data)} weights, for a field of {dims}; expected a column for each component, and a row for each pixel"
+            f"{len(data)} weights, for a field of {dims}; expected a column a component, and a row a pixel"
         )
     if len(indices) and (indices.min() < 0 or indices.max() >= n_pixels):
         raise FormatError(f"{path}: estimates/A has a weight at pixel {indices.max()}, of {n_pixels}")

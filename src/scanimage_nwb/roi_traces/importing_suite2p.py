@@ -74,11 +74,6 @@ def read_suite2p(path: str | Path) -> tuple[Segmentation, ...]:
         )
     left_out = [own.name for own in path.iterdir() if own.name == "combined"]
     found = _read_planes(planes, left_out)
-    n_samples = {own.path.name: own.n_samples for own in found if own.path}
-    if len(set(n_samples.values())) > 1:
-        warnings.warn(
-            f"{path}: planes have different numbers of samples: {n_samples}", ScanImageNwbWarning, stacklevel=2
-        )
     return found
 
 
