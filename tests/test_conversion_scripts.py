@@ -121,3 +121,19 @@ def test_errors_are_one_line(tmp_path: Path, arguments: list[str], status: int, 
     assert "Traceback" not in result.stderr
     assert status == 2 or len(result.stderr.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_demo_of_sync_pulses(tmp_path: Path) -> None:
+    """Two interfaces, put on one clock by the converter."""
+    script = SCRIPT.with_name("align_to_sync_pulses.py")
+    result = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "(3 lost, 0 displaced)" in result.stdout
+    with pynwb.NWBHDF5IO(tmp_path / "scanimage-nwb-demo-sync" / "session.nwb", "r") as io:
+        nwbfile = io.read()
+        report = nwbfile.processing["ophys"]["PulseAlignment"].to_dataframe()
+        assert list(report["lost_events"][0]) == [20, 21, 90]
+        (series,) = nwbfile.acquisition.values()
+        native = nwbfile.processing["ophys"][f"{series.name}NativeTimes"].data[:]
+        assert series.get_timestamps() == pytest.approx(7 + native * (1 + 40e-6), abs=1e-6)
+        assert len(nwbfile.events["FrameClock"]) > 100

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ndx_flim
 import scanimage_nwb
 
 MODULES = sorted(
     module.name
-    for module in pkgutil.walk_packages(scanimage_nwb.__path__, "scanimage_nwb.")
+    for package in (scanimage_nwb, ndx_flim)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if "__main__" not in module.name
 )
 

@@ -10,9 +10,11 @@ EXPORTED = {
     "SiffImagingExtractor",
     "SiffReader",
     "Recording",
+    "RegistrationInfo",
     "ScanImageImagingExtractor",
     "ScanImageLegacyImagingExtractor",
     "__version__",
+    "align_to_pulses",
     "extract_extra_metadata",
     "extract_timestamps_from_file",
     "open_recording",
@@ -20,6 +22,7 @@ EXPORTED = {
     "parse_metadata",
     "parse_metadata_v3_8",
     "read_scanimage_metadata",
+    "register",
 }
 
 

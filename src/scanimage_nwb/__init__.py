@@ -20,7 +20,8 @@ if TYPE_CHECKING:
         parse_metadata_v3_8,
         read_scanimage_metadata,
     )
-    from scanimage_nwb.recording import Recording, open_recording
+    from scanimage_nwb.recording import Recording, align_to_pulses, open_recording
+    from scanimage_nwb.registration import RegistrationInfo, register
     from scanimage_nwb.siff_reader import ImParams, SiffReader
 
 __version__ = "0.1.0"
@@ -28,11 +29,13 @@ __version__ = "0.1.0"
 __all__ = [
     "ImParams",
     "Recording",
+    "RegistrationInfo",
     "ScanImageImagingExtractor",
     "ScanImageLegacyImagingExtractor",
     "SiffImagingExtractor",
     "SiffReader",
     "__version__",
+    "align_to_pulses",
     "extract_extra_metadata",
     "extract_timestamps_from_file",
     "open_recording",
@@ -40,6 +43,7 @@ __all__ = [
     "parse_metadata",
     "parse_metadata_v3_8",
     "read_scanimage_metadata",
+    "register",
 ]
 
 _HOME = {
@@ -47,8 +51,10 @@ _HOME = {
     "SiffImagingExtractor": "extractors",
     "SiffReader": "siff_reader",
     "Recording": "recording",
+    "RegistrationInfo": "registration",
     "ScanImageImagingExtractor": "extractors",
     "ScanImageLegacyImagingExtractor": "extractors",
+    "align_to_pulses": "recording",
     "extract_extra_metadata": "metadata_utils",
     "extract_timestamps_from_file": "metadata_utils",
     "open_recording": "recording",
@@ -56,6 +62,7 @@ _HOME = {
     "parse_metadata": "metadata_utils",
     "parse_metadata_v3_8": "metadata_utils",
     "read_scanimage_metadata": "metadata_utils",
+    "register": "registration",
 }
 
 

@@ -22,6 +22,8 @@ from scanimage_nwb.errors import ScanImageNwbError, ScanImageNwbWarning, Verific
 
 if TYPE_CHECKING:
     from scanimage_nwb.nwb.progress import WriteProgress
+    from scanimage_nwb.recording import Recording
+    from scanimage_nwb.registration import RegistrationInfo
 
 __all__ = ["main", "run_plainly"]
 
@@ -120,6 +122,11 @@ def _one_line(error: BaseException) -> str:
 @click.option("--workers", type=click.IntRange(min=1), help="Threads that compress. Default: one for each processor.")
 @click.option("--cloud", is_flag=True, help="Aggregate the file in pages, for network readers without a cache.")
 @click.option(
+    "--registration", type=click.Path(path_type=Path), help="Write the motion in this file too (see register)."
+)
+@click.option("--register", "register_first", is_flag=True, help="Find the motion first, and write it too.")
+@click.option("--write-corrected", is_flag=True, help="Write the corrected movies too.")
+@click.option(
     "--count-dtype",
     type=click.Choice(["int16", "uint16", "uint32"]),
     default="int16",
@@ -127,6 +134,19 @@ def _one_line(error: BaseException) -> str:
     help="Type of the photon counts of a .siff; what does not fit is refused.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print progress and result as lines of JSON.")
+@click.option("--sync", type=click.Path(path_type=Path), help="Sync pulses: .csv, .npy, .npz or .nwb, in seconds.")
+@click.option("--sync-name", help="Column, array or object of the file that holds the pulses.")
+@click.option(
+    "--sync-fires-per",
+    type=click.Choice(["page", "frame", "plane", "volume"]),
+    default="frame",
+    show_default=True,
+    help="What fires a pulse.",
+)
+@click.option("--sync-first-pulse", type=int, help="Pulse of the first frame or volume, if known; from 0.")
+@click.option(
+    "--sync-start-near", type=float, help="When the first one began on the pulses' clock, to less than half a step."
+)
 @_command
 def convert(
     paths: tuple[Path, ...],
@@ -141,15 +161,23 @@ def convert(
     verify_after: bool,
     workers: int | None,
     cloud: bool,
+    registration: Path | None,
+    register_first: bool,
+    write_corrected: bool,
     count_dtype: Literal["int16", "uint16", "uint32"],
     as_json: bool,
+    sync: Path | None,
+    sync_name: str | None,
+    sync_fires_per: str,
+    sync_first_pulse: int | None,
+    sync_start_near: float | None,
 ) -> None:
     """Convert a recording to NWB.
 
     PATHS is one file of the recording (the others are found beside it), exactly its files in the order of time, or a
     folder that holds one recording.
     """
-    from scanimage_nwb.nwb import convert_recording, load_metadata_file
+    from scanimage_nwb.nwb import SyncOptions, convert_recording, load_metadata_file
 
     sources = _recording_in(paths)
     written = convert_recording(
@@ -165,6 +193,9 @@ def convert(
         progress=_JsonProgress() if as_json else True,
         workers=workers,
         cloud=cloud,
+        sync=SyncOptions(sync, sync_fires_per, sync_name, sync_first_pulse, sync_start_near) if sync else None,
+        registration=_registration_of(sources, registration, register_first, write_corrected),
+        write_corrected=write_corrected,
         count_dtype=count_dtype,
     )
     size = written.stat().st_size
@@ -174,6 +205,82 @@ def convert(
         click.echo(f"wrote {written} ({size / 1e6:.1f} MB)")
     if verify_after:
         _verify(written, sources, as_json)
+
+
+def _registration_of(
+    sources: tuple[Path, ...], path: Path | None, register_first: bool, write_corrected: bool
+) -> "RegistrationInfo | None":
+    """Return the motion that `convert` was asked to write, None for none."""
+    if path is not None and register_first:
+        raise ValueError("--registration and --register exclude each other; give one")
+    if path is None and not register_first:
+        if write_corrected:
+            raise ValueError("--write-corrected needs --registration FILE or --register")
+        return None
+    from scanimage_nwb.siff_reader import SiffReader
+
+    with SiffReader.from_recording(_open_one(sources)) as reader:
+        if path is None:
+            reader.register()
+        else:
+            reader.use_registration(path)
+        return reader.registration_info
+
+
+def _open_one(sources: tuple[Path, ...]) -> "Recording":
+    from scanimage_nwb.recording import open_recording
+
+    return (
+        open_recording(sources[0], warn=False) if len(sources) == 1 else open_recording(file_paths=sources, warn=False)
+    )
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="HDF5 file to write.")
+@click.option("--method", type=click.Choice(["poisson", "phase"]), default="poisson", help="How frames are compared.")
+@click.option("--channel", type=click.IntRange(min=0), default=0, help="Channel that motion is found from, from 0.")
+@click.option("--max-shift", type=click.IntRange(min=1), help="Largest shift in pixels. Default: 15.")
+@click.option("--subpixel", is_flag=True, help="Find fractions of a pixel.")
+@click.option(
+    "--picture", type=click.Path(path_type=Path), help="Draw shifts, references and means (.png, .pdf, .svg)."
+)
+@click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_command
+def register(
+    paths: tuple[Path, ...],
+    output: Path,
+    method: str,
+    channel: int,
+    max_shift: int | None,
+    subpixel: bool,
+    picture: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Find the motion of a recording, and keep it in a file for `convert` and `SiffReader.use_registration`."""
+    from scanimage_nwb.siff_reader import SiffReader
+
+    if output.exists() and not overwrite:
+        raise FileExistsError(f"{output} is there already; choose another name, or replace it with --overwrite")
+    with SiffReader.from_recording(_open_one(_recording_in(paths))) as reader:
+        reader.register(method, channel, max_shift=max_shift, subpixel=subpixel)
+        info = reader.registration_info
+        assert info is not None
+        info.save(output)
+        if picture is not None:
+            reader.draw_registration(picture, color_channel=channel)
+    largest = [float(value) for value in abs(info.shifts).max(axis=0, initial=0)]
+    flagged = int(info.is_bad.sum())
+    if as_json:
+        line = {"event": "registered", "path": str(output), "frames": len(info.shifts), "flagged": flagged}
+        click.echo(json.dumps(line | {"largest_shift_px": largest}))
+    else:
+        click.echo(
+            f"wrote {output}: {len(info.shifts)} frames, largest shift {largest[0]:.1f} px down, {largest[1]:.1f} px "
+            f"across, {flagged} flagged"
+        )
 
 
 class _JsonProgress:

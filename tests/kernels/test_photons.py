@@ -2,9 +2,16 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from scanimage_nwb.kernels import photon_maps, photons
-from scanimage_nwb.kernels.photons import COMPRESSED, FAULTS, PLAIN, RAW, SPARE_PHOTONS
+from scanimage_nwb.kernels import photon_maps
+from scanimage_nwb.kernels.photon_bytes import COMPRESSED, FAULTS, PLAIN, RAW
+from scanimage_nwb.kernels.photon_counts import count_photons
+from scanimage_nwb.kernels.photon_histograms import class_histogram, class_histogram_reference
+from scanimage_nwb.kernels.photon_lists import SPARE_PHOTONS, decode_photons, decode_photons_reference
+from scanimage_nwb.kernels.photon_sums import sum_classes, sum_classes_reference
+from scanimage_nwb.siff_reader.masks import find_runs
 
 NUM_BINS = 50
 
@@ -33,7 +40,7 @@ def decode(data: np.ndarray, rows: np.ndarray, shape: tuple[int, int], room: int
     """List photons; return them with the faults."""
     pixels, delay_bins = np.empty(room, np.uint32), np.empty(room, np.uint16)
     bounds, faults = np.empty(len(rows) + 1, np.int64), np.zeros((len(rows), len(FAULTS)), np.int64)
-    photons.decode_photons(data, rows, shape, NUM_BINS, pixels, delay_bins, bounds, faults)
+    decode_photons(data, rows, shape, NUM_BINS, pixels, delay_bins, bounds, faults)
     return pixels, delay_bins, bounds, faults
 
 
@@ -43,16 +50,15 @@ def test_every_kernel_agrees_with_its_reference(shape: tuple[int, int], seed: in
     rng = np.random.default_rng(seed)
     data, rows = make_block(rng, shape, 6)
     n_pixels = shape[0] * shape[1]
-    expected = [photons.decode_photons_reference(data, row, shape) for row in rows]
+    expected = [decode_photons_reference(data, row, shape) for row in rows]
     pixels, delay_bins, bounds, faults = decode(data, rows, shape)
-    counts, out = np.empty((6, n_pixels), np.uint16), np.empty((6, NUM_BINS), np.int64)
-    photons.count_photons(data, rows, shape, 65535, counts, faults)
-    photons.field_histogram(data, rows, shape, NUM_BINS, out, faults)
+    counts, out = np.empty((6, n_pixels), np.uint16), field_histogram(data, rows, shape, faults)
+    count_photons(data, rows, shape, counts, faults)
     mean, found = np.empty((6, n_pixels)), np.empty((6, n_pixels), np.uint16)
-    assert photon_maps.delay_map(pixels, delay_bins, bounds, (2.0, 1.0), 65535, mean, found) == 0
+    photon_maps.delay_map(pixels, delay_bins, bounds, (2.0, 1.0), mean, found, faults)
     table = np.exp(1j * np.arange(NUM_BINS))
     phasor = np.empty((6, n_pixels), complex)
-    photon_maps.phasor_map(pixels, delay_bins, bounds, table, 65535, phasor, found)
+    photon_maps.phasor_map(pixels, delay_bins, bounds, table, phasor, found, faults)
     assert not faults.any()
     for i, (pixel, delay_bin) in enumerate(expected):
         cut = slice(bounds[i], bounds[i + 1])
@@ -68,39 +74,64 @@ def test_every_kernel_agrees_with_its_reference(shape: tuple[int, int], seed: in
         )
 
 
-@pytest.mark.parametrize("small", [True, False])
-def test_classes_agree_with_their_reference(small: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(1)
-    shape = (6, 5)
-    data, rows = make_block(rng, shape, 8)
-    n_classes = 3 if small else 30
-    classes = rng.integers(0, n_classes, (2, 30)).astype(np.int32)
-    members = rng.random((n_classes, 4)) * (rng.random((n_classes, 4)) > 0.4)
-    members[0] = 0
-    pair_class, pair_mask = np.nonzero(members)
-    starts = np.searchsorted(pair_class, np.arange(n_classes + 1))
-    members_of = starts.astype(np.int64), pair_mask.astype(np.int32), members[pair_class, pair_mask]
-    plane = rng.integers(0, 2, 8)
-    pixels, delay_bins, bounds, faults = decode(data, rows, shape)
-    bin_of = np.where(np.arange(NUM_BINS) < 10, -1, (np.arange(NUM_BINS) - 10) // 3).astype(np.int32)
-    # Wide histograms do not fit the small table, and take the other way.
-    wide = np.zeros((8, 4, int(bin_of.max()) + 1 if small else 1 << 12))
-    photon_maps.class_histogram(pixels, delay_bins, bounds, classes, plane, members_of, bin_of, np.arange(8), wide)
-    sums = np.empty((8, n_classes), np.int64)
-    photons.sum_classes(data, rows, shape, classes, plane, sums, faults)
-    weighed = np.empty((8, 4))
-    photon_maps.sum_members(sums, members, weighed)
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 9), st.integers(1, 11)),
+    n_classes=st.integers(1, 5),
+    n_planes=st.integers(1, 3),
+    n_groups=st.integers(1, 3),
+    blocky=st.booleans(),
+    seed=st.integers(0, 1 << 30),
+)
+def test_classes_agree_with_their_reference(
+    shape: tuple[int, int], n_classes: int, n_planes: int, n_groups: int, blocky: bool, seed: int
+) -> None:
+    """Of drawn regions (runs of pixels) and scattered ones (no runs), page by page and together."""
+    rng = np.random.default_rng(seed)
+    data, rows = make_block(rng, shape, 7)
+    n_pixels = shape[0] * shape[1]
+    classes = rng.integers(0, n_classes, (n_planes, n_groups, n_pixels)).astype(np.uint16)
+    if blocky:
+        classes = np.sort(classes, axis=2)
+    plane = rng.integers(0, n_planes, 7)
+    faults = np.zeros((7, len(FAULTS)), np.int64)
+    first = np.ascontiguousarray(classes[:, 0])
+    runs = find_runs(first)
+    sums = np.empty((7, n_groups, n_classes), np.int64)
+    no_runs = np.empty((n_planes, 0, 2), np.int64)
+    sum_classes(data, rows, shape, classes, runs if n_groups == 1 else no_runs, plane, sums, faults)
+    out, pooled = np.empty((7, n_classes - 1, NUM_BINS), np.int64), np.empty((1, n_classes - 1, NUM_BINS), np.int64)
+    class_histogram(data, rows, shape, NUM_BINS, first, runs, plane, out, faults)
+    class_histogram(data, rows, shape, NUM_BINS, first, runs, plane, pooled, faults)
     assert not faults.any()
-    np.testing.assert_allclose(weighed, photon_maps.sum_members_reference(sums, members))
-    for i in range(8):
-        pixel, delay_bin = photons.decode_photons_reference(data, rows[i], shape)
-        own = classes[plane[i]]
-        assert (sums[i] == np.bincount(own[pixel], minlength=n_classes)).all()
-        kept = bin_of[delay_bin] >= 0
-        expected = photon_maps.class_histogram_reference(
-            pixel[kept], bin_of[delay_bin[kept]], members[own].T, wide.shape[2]
-        )
-        np.testing.assert_allclose(wide[i], expected, atol=1e-12)
+    for i in range(7):
+        pixel, delay_bin = decode_photons_reference(data, rows[i], shape)
+        assert (sums[i] == sum_classes_reference(pixel, classes[plane[i]], n_classes)).all()
+        assert (out[i] == class_histogram_reference(pixel, delay_bin, first[plane[i]], out.shape[1:])).all()
+    assert (pooled[0] == out.sum(axis=0)).all()
+
+
+def field_histogram(data: np.ndarray, rows: np.ndarray, shape: tuple[int, int], faults: np.ndarray) -> np.ndarray:
+    """Count the photons of every page by delay, of all pixels."""
+    out, classes = np.empty((len(rows), 1, NUM_BINS), np.int64), np.ones((1, shape[0] * shape[1]), np.uint16)
+    plane = np.zeros(len(rows), np.int64)
+    class_histogram(data, rows, shape, NUM_BINS, classes, find_runs(classes), plane, out, faults)
+    return out[:, 0]
+
+
+@pytest.mark.parametrize("n_runs", [1, 2, 8])
+def test_delays_beyond_the_last_bin_are_counted_within_masks_and_outside(n_runs: int) -> None:
+    counts, delays = np.array([9, 7, 0, 8, 0, 3, 0, 6], "<u2"), np.arange(33) % 3 + NUM_BINS - 1
+    data = np.frombuffer(counts.tobytes() + delays.astype("<u2").tobytes(), np.uint8)
+    rows = np.array([[COMPRESSED, 16, 66, 0, 0, 0]])
+    classes = (np.arange(8) * n_runs // 8 % 2 + (n_runs == 1)).astype(np.uint16)[np.newaxis]
+    runs = find_runs(classes)
+    assert runs.shape[1] == (n_runs if n_runs < 8 else 0)
+    out, faults = np.empty((1, 1, NUM_BINS), np.int64), np.zeros((1, len(FAULTS)), np.int64)
+    class_histogram(data, rows, (2, 4), NUM_BINS, classes, runs, np.zeros(1, np.int64), out, faults)
+    assert faults[0].tolist() == [0, 22, 0, 0, 0]
+    within = np.repeat(classes[0], counts) == 1
+    assert out.sum() == out[0, 0, -1] == (delays[within] < NUM_BINS).sum()
 
 
 def raw_page(photon: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -117,30 +148,38 @@ def test_photons_out_of_range_are_counted_and_dropped() -> None:
     assert faults[0].tolist() == [3, 1, 0, 0, 0]
     counts = np.empty((1, 16), np.uint16)
     faults[:] = 0
-    photons.count_photons(data, rows, (4, 4), 65535, counts, faults)
+    count_photons(data, rows, (4, 4), counts, faults)
     assert counts.sum() == 3
     assert faults[0].tolist() == [3, 0, 0, 0, 0]
-    histogram = np.empty((1, NUM_BINS), np.int64)
-    photons.field_histogram(data, rows, (4, 4), NUM_BINS, histogram, faults)
-    assert histogram.sum() == 2
+    faults[:] = 0
+    assert field_histogram(data, rows, (4, 4), faults).sum() == 2
+    assert faults[0].tolist() == [3, 1, 0, 0, 0]
 
 
 @pytest.mark.parametrize("extra", [-1, 1])
-def test_counts_that_disagree_with_the_strip(extra: int) -> None:
-    counts = np.array([2, 0, 1, 0], "<u2").tobytes()
-    strip = np.zeros(3 + extra, "<u2").tobytes()
-    rows = np.array([[COMPRESSED, 8, len(strip), 0, 0, 0]])
-    _, _, bounds, faults = decode(np.frombuffer(counts + strip, np.uint8), rows, (2, 2))
+@pytest.mark.parametrize("scattered", [False, True])
+def test_counts_that_disagree_with_the_strip(extra: int, scattered: bool) -> None:
+    counts = np.array([20, 0, 10, 0], "<u2").tobytes()
+    strip = np.zeros(30 + extra, "<u2").tobytes()
+    data, rows = np.frombuffer(counts + strip, np.uint8), np.array([[COMPRESSED, 8, len(strip), 0, 0, 0]])
+    _, _, bounds, faults = decode(data, rows, (2, 2))
     assert bounds.tolist() == [0, 0]
-    assert faults[0].tolist() == [0, 0, -extra, 0, 0]
+    classes, plane = np.array([[0, 1, 0, 1] if scattered else [0, 0, 1, 1]], np.uint16), np.zeros(1, np.int64)
+    runs = np.empty((1, 0, 2), np.int64) if scattered else np.array([[[2, 0], [4, 1]]])
+    sum_classes(data, rows, (2, 2), classes[:, np.newaxis], runs, plane, np.empty((1, 1, 2), np.int64), faults)
+    class_histogram(data, rows, (2, 2), NUM_BINS, classes, runs, plane, np.empty((1, 1, NUM_BINS), np.int64), faults)
+    assert faults[0].tolist() == [0, 0, -3 * extra, 0, 0]
 
 
 def test_overflow_is_counted() -> None:
-    data, rows = raw_page([0] * 300)
+    data, rows = raw_page([0] * 65_580)
     faults = np.zeros((1, 5), np.int64)
     counts = np.empty((1, 4), np.uint16)
-    photons.count_photons(data, rows, (2, 2), 255, counts, faults)
-    assert (counts[0, 0], faults[0, 3]) == (255, 45)
+    count_photons(data, rows, (2, 2), counts, faults)
+    assert (counts[0, 0], faults[0, 3]) == (65_535, 45)
+    listed = np.zeros(65_580, np.uint32), np.zeros(65_580, np.uint16), np.array([0, 65_580])
+    photon_maps.delay_map(*listed, (1.0, 0.0), np.empty((1, 4)), counts, faults)
+    assert faults[0, 3] == 90
 
 
 @pytest.mark.parametrize(
@@ -160,11 +199,17 @@ def test_overflow_is_counted() -> None:
 def test_rows_that_point_outside_the_block_touch_nothing(row: list[int]) -> None:
     data, rows = np.zeros(800, np.uint8), np.array([row])
     faults = np.zeros((1, 5), np.int64)
-    photons.count_photons(data, rows, (4, 4), 65535, np.empty((1, 16), np.uint16), faults)
+    count_photons(data, rows, (4, 4), np.empty((1, 16), np.uint16), faults)
     assert faults[0].tolist() == [0, 0, 0, 0, 1]
-    photons.sum_classes(
-        data, rows, (4, 4), np.zeros((1, 16), np.int32), np.zeros(1, np.int64), np.empty((1, 1), np.int64), faults
-    )
+    runs, plane, classes = np.array([[[8, 0], [16, 1]]]), np.zeros(1, np.int64), np.zeros((1, 1, 16), np.uint16)
+    faults[:] = 0
+    sum_classes(data, rows, (4, 4), classes, runs, plane, np.empty((1, 1, 2), np.int64), faults)
+    assert faults[0].tolist() == [0, 0, 0, 0, 1]
+    if row[0] != PLAIN:
+        faults[:] = 0
+        out = np.empty((1, 1, NUM_BINS), np.int64)
+        class_histogram(data, rows, (4, 4), NUM_BINS, classes[:, 0], runs, plane, out, faults)
+        assert (faults[0].tolist(), out.sum()) == ([0, 0, 0, 0, 1], 0)
     if row[0] != PLAIN:
         _, _, bounds, faults = decode(data, rows, (4, 4))
         assert (bounds.tolist(), faults[0, 4]) == ([0, 0], 1)

@@ -227,6 +227,13 @@ def test_mutants_raise_our_errors_only(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ScanImageNwbWarning)  # one of them claims flyback without FastZ
         good = write_good_files(tmp_path)
+        for which, data in enumerate(good):  # kernels compile here, and not while a mutant is timed
+            path = tmp_path / f"good_{which}.siff"
+            path.write_bytes(data)
+            try:
+                use(path)
+            except ScanImageNwbError:
+                continue  # plain pages have no delays
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for seed in range(N_MUTANTS):
         path = write_mutant(tmp_path, good, seed)
@@ -240,7 +247,7 @@ def test_mutants_raise_our_errors_only(tmp_path: Path) -> None:
         except Exception as error:
             raise AssertionError(f"mutant {seed}, {path.name}: {type(error).__name__}: {error}") from error
         seconds = time.perf_counter() - start
-        assert seconds < 2 or seed == 0, f"mutant {seed} took {seconds:.1f} s"
+        assert seconds < 2, f"mutant {seed} took {seconds:.1f} s"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20, "more than a gigabyte"
 
 

@@ -15,8 +15,10 @@ from scanimage_nwb.errors import (
     TimeAxisError,
     UnsupportedFormatError,
 )
+from scanimage_nwb.formats.siff_metadata import fit_epoch
 from scanimage_nwb.formats.tiff_pages import read_page_table
 from scanimage_nwb.siff_reader import SiffReader
+from scanimage_nwb.siff_reader.masks import make_masks
 from scanimage_nwb.testing import write_scanimage_recording
 from scanimage_nwb.testing.siff_files import SyntheticSiff, write_siff_recording
 
@@ -171,6 +173,75 @@ def test_many_masks_take_the_way_for_many_classes(reader: SiffReader, written: S
     assert (reader.sum_masks(masks, np.arange(reader.num_frames)) == expected).all()
 
 
+def test_masks_in_groups_have_histograms_and_lifetimes_too(reader: SiffReader, written: SyntheticSiff) -> None:
+    """Random masks overlap in too many ways for one pass of classes: groups of eight are counted."""
+    frames = np.arange(reader.num_frames)
+    masks = np.random.default_rng(6).random((19, 9, 14)) > 0.4
+    assert len(make_masks(masks, (9, 14), 3, class_bits=4).groups) == 5
+    inside = masks.reshape(19, -1)[:, written.photon_pixel]
+    expected = np.array([np.bincount(written.delay_bin[own], minlength=629) for own in inside])
+    assert (reader.get_histogram(frames, masks) == expected).all()
+    assert (reader.get_histogram(frames, masks, framewise=True).sum(axis=1) == expected).all()
+    assert (reader.get_histogram(frames, masks, bin_factor=9).sum(axis=1) == expected.sum(axis=1)).all()
+    lifetime, counts = reader.sum_masks_flim(masks, frames)
+    pooled = np.nansum(lifetime * counts, axis=1) / counts.sum(axis=1)
+    centres = (np.arange(629) + 0.5) * reader.tcspc_resolution_s
+    np.testing.assert_allclose(pooled, expected @ centres / expected.sum(axis=1))
+
+
+@pytest.mark.parametrize("kind", ["apart", "nested", "random", "none"])
+@pytest.mark.parametrize("n_planes", [1, 3])
+def test_groups_of_masks_hold_every_mask(kind: str, n_planes: int) -> None:
+    rng = np.random.default_rng(7)
+    n_masks, counts = 0 if kind == "none" else 23, rng.integers(0, 90, (5, 6 * 8 * n_planes))
+    scattered = rng.integers(0, 40, counts.shape[1])
+    flat = {
+        "apart": scattered == np.arange(23)[:, np.newaxis],
+        "nested": scattered > np.arange(23)[:, np.newaxis],
+        "random": rng.random((23, counts.shape[1])) > 0.5,
+        "none": np.zeros((0, counts.shape[1]), bool),
+    }[kind]
+    masks = make_masks(flat.reshape(n_masks, n_planes, 6, 8), (6, 8), n_planes, class_bits=5)
+    assert len(masks.groups) == (5 if kind == "random" else 1)
+    found = np.empty((5, n_masks), np.int64)
+    for group in masks.groups:
+        classes = group.classes.reshape(-1)
+        per_class = [np.bincount(classes, page, group.n_classes) for page in counts]
+        found[:, group.masks] = group.sum(np.array(per_class).astype(np.int64)[:, 1:])
+    assert (found == counts @ flat.T).all()
+
+
+def test_photons_within_masks(reader: SiffReader, written: SyntheticSiff) -> None:
+    frames = np.flatnonzero(written.plane >= 0)
+    rng = np.random.default_rng(8)
+    wanted = np.isin(written.photon_page, frames)
+    for masks in (rng.random((2, 9, 14)) > 0.5, rng.random((2, 3, 9, 14)) > 0.5):
+        found = reader.photons(frames, masks=masks)
+        for mask, own in zip(masks, found, strict=True):
+            per_plane = np.broadcast_to(mask, (3, 9, 14)).reshape(3, -1)
+            inside = wanted & per_plane[written.plane[written.photon_page], written.photon_pixel]
+            assert (own.frame == written.photon_page[inside]).all()
+            assert (own.pixel == written.photon_pixel[inside]).all()
+            assert (own.delay_bin == written.delay_bin[inside]).all()
+    single = reader.photons(frames, masks=masks[0, 0])
+    assert len(single.frame) == reader.sum_mask(masks[0, 0], frames).sum()
+    parts = list(reader.iter_photons(frames, masks=masks, n_frames=5))
+    assert (np.concatenate([pages for pages, _ in parts]) == frames).all()
+    assert (np.concatenate([own[1].pixel for _, own in parts]) == found[1].pixel).all()
+    with pytest.raises(ValueError, match="expected bool"):
+        reader.photons(frames, masks=np.ones((9, 14)))
+    with pytest.raises(ValueError, match="flyback"):
+        reader.photons([6], masks=np.ones((1, 3, 9, 14), bool))
+
+
+@pytest.mark.parametrize("shift", [(0.5, 1), (1,), "ab", (np.nan, 0), (np.inf, 0), 3, (1 << 80, 0)])
+def test_shifts_must_be_whole_pixels(reader: SiffReader, shift: object) -> None:
+    with pytest.raises(ValueError, match="registration_dict gives frame 2 the shift"):
+        reader.get_frames([2], {2: shift})  # type: ignore[dict-item]
+    whole = {2: (np.int32(-1), 2.0)}
+    assert (reader.get_frames([2], whole) == np.roll(reader.get_frames([2]), (-1, 2), (1, 2))).all()
+
+
 def test_histograms_can_be_cut_and_binned(reader: SiffReader) -> None:
     whole = reader.get_histogram()
     assert reader.get_histogram(bin_factor=10).tolist() == np.add.reduceat(whole, np.arange(0, 629, 10)).tolist()
@@ -245,17 +316,57 @@ def test_plain_pages_are_counts_without_delays(tmp_path: Path) -> None:
     assert reader.get_histogram([1, 2, 4, 5]).sum() == 800
 
 
-def test_epoch_is_corrected_over_the_whole_file(tmp_path: Path) -> None:
-    written = write_siff_recording(tmp_path, n_volumes=6000, shape=(2, 2), photons_per_page=1, drift_ppm=60.0)
+@pytest.mark.parametrize("drift_ppm", [-30.0, 30.0])
+def test_epoch_is_corrected_over_the_whole_file(tmp_path: Path, drift_ppm: float) -> None:
+    """Within a millisecond over 325 s, where the laser's own clock is 10 ms off."""
+    written = write_siff_recording(
+        tmp_path, n_volumes=20_000, shape=(2, 2), photons_per_page=1, drift_ppm=drift_ppm, keep_photons=False
+    )
     reader = SiffReader(written.path)
     error_s = (reader.get_time(None, "epoch") - written.true_epoch_ns) / 1e9
-    assert np.abs(error_s).max() < 0.02
+    assert np.abs(error_s).max() < 0.001
     drifted_s = (reader.get_time(None, "laser_epoch") - written.true_epoch_ns) / 1e9
-    assert drifted_s[-1] - drifted_s[0] > 0.005
-    assert abs(error_s[-1] - error_s[0]) < 0.005
+    assert np.abs(drifted_s).max() > 0.009
     assert reader.get_time([5], "epoch")[0] == reader.get_time(None, "epoch")[5]
     assert (reader.get_time(None, "host_epoch") == written.host_epoch_ns).all()
     assert (np.diff(reader.get_time(None, "epoch")) > 0).all()
+    fit = reader.epoch_fit
+    assert fit.drift_ppm == pytest.approx(drift_ppm, abs=3)
+    assert (fit.n_answers, fit.regular_answers) == (325, True)
+    assert 1 < fit.residual_rms_ms < 5 < fit.residual_max_ms < 20
+
+
+@pytest.mark.filterwarnings("ignore::scanimage_nwb.errors.ScanImageNwbWarning")
+def test_epoch_of_a_real_layout_is_within_a_millisecond(data_dir: Path) -> None:
+    """Two answers of the host are too few to tell a drift: the laser's clock is kept."""
+    truth = np.load(data_dir / "siff" / "volume_two_colors.truth.npz")
+    reader = SiffReader(data_dir / "siff" / "volume_two_colors.siff")
+    frames = np.arange(reader.num_frames)
+    true_ns = truth["laser_epoch_ns"].astype(np.int64)[: len(frames)]
+    assert np.abs(reader.get_time(frames, "epoch") - true_ns).max() < 1_000_000
+    assert reader.epoch_fit.drift_uncertainty_ppm == np.inf
+
+
+def test_a_host_that_is_asked_at_odd_times_still_tells_the_drift() -> None:
+    rng = np.random.default_rng(4)
+    time_s = np.arange(0, 1000, 0.02)
+    asked = np.cumsum(rng.uniform(0.5, 1.5, 990))
+    answer = asked * (1 - 40e-6) + np.abs(rng.normal(0, 2e-3, 990))
+    answer[100] += 5  # one that came far too late
+    last = np.searchsorted(asked, time_s, side="right") - 1
+    start = 1_700_000_000_000_000_000
+    host = np.where(last >= 0, start + (answer[np.maximum(last, 0)] * 1e9).astype(np.int64), -1)
+    fit = fit_epoch(start + (time_s * 1e9).astype(np.int64), host, time_s)
+    assert fit.drift_ppm == pytest.approx(40, abs=2)
+    assert (fit.regular_answers, fit.start_ns) == (False, start)
+
+
+def test_a_laser_epoch_that_began_elsewhere_is_moved_to_the_host() -> None:
+    time_s = np.arange(0, 300, 0.02)
+    start = 1_700_000_000_000_000_000
+    host = start + np.floor(time_s).astype(np.int64) * 1_000_000_000
+    fit = fit_epoch(start + 7_000_000_000 + (time_s * 1e9).astype(np.int64), host, time_s)
+    assert abs(fit.start_ns - start) < 20_000_000  # the host was asked between two frames
 
 
 def test_events_are_all_there(tmp_path: Path) -> None:
@@ -349,7 +460,7 @@ def test_a_reader_without_a_file_says_so(written: SyntheticSiff) -> None:
         reader.get_frames()
     reader.open(written.path)
     assert reader.num_frames == len(written.counts)
-    with pytest.raises(NotImplementedError, match="registration_dict"):
+    with pytest.raises(ValueError, match="method is 'siffpy'"):
         reader.register(registration_method="siffpy")
     with pytest.raises(FrameIndexError, match="frame 64"):
         reader.get_frames([0, 64])

@@ -5,7 +5,6 @@ is checked when it is read, so that a damaged page does not keep the others from
 """
 
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +18,10 @@ from scanimage_nwb.formats.tiff_pages import PageTable
 __all__ = [
     "BASE_BIN_S",
     "MAX_BINS",
-    "BlockPlan",
     "PhotonPages",
     "SiffFacts",
     "check_faults",
     "parse_siff_facts",
-    "plan_blocks",
-    "read_block",
     "read_spans",
 ]
 
@@ -38,7 +34,6 @@ MAX_PIXELS = 1 << 24
 
 RAW, COMPRESSED, PLAIN, UNKNOWN = 0, 1, 2, -1
 _BLOCK_BYTES = 1 << 21
-_BLOCK_PAGES = 512
 _NEAR_BYTES = 1 << 13
 """Pages closer together than this are fetched by one read, with the bytes between them."""
 _OUTSIDE_PAGE, _BEYOND_BINS, _MISMATCH, _OVERFLOW, _OUTSIDE_BLOCK = range(5)
@@ -191,57 +186,6 @@ class PhotonPages:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BlockPlan:
-    """Pages of one file that are read and decoded together."""
-
-    first: int
-    """Rank of the first page among those asked for."""
-    pages: NDArray[np.int64]
-    """Their ranks in the file."""
-    start: NDArray[np.int64]
-    """First byte needed of each."""
-    stop: NDArray[np.int64]
-    """The byte behind the last one needed."""
-
-
-def plan_blocks(
-    photon_pages: PhotonPages, pages: NDArray[np.int64], *, counts: bool, strips: bool, first: int = 0
-) -> Iterator[BlockPlan]:
-    """Cut pages into blocks of about two megabytes.
-
-    Parameters
-    ----------
-    photon_pages : PhotonPages
-        The file.
-    pages : ndarray of int64, shape (n,)
-        Ranks of pages in the file, in any order.
-    counts, strips : bool
-        What is needed of compressed pages. Raw pages have a strip only, plain ones counts only.
-    first : int
-        Rank of the first of `pages` among those asked for.
-
-    Yields
-    ------
-    BlockPlan
-    """
-    kind, strip = photon_pages.kind[pages], photon_pages.strip_offset[pages]
-    end = strip + photon_pages.strip_bytes[pages]
-    start = np.where((kind == COMPRESSED) & counts, photon_pages.counts_offset[pages], strip)
-    stop = np.where((kind == COMPRESSED) & (not strips), strip, end)
-    gap = np.zeros(len(pages), np.int64)
-    gap[1:] = start[1:] - stop[:-1]
-    size = np.cumsum(stop - start + np.where((gap > 0) & (gap <= _NEAR_BYTES), gap, 0))
-    begin = 0
-    while begin < len(pages):
-        done = size[begin - 1] if begin else 0
-        fits = int(np.searchsorted(size, done + _BLOCK_BYTES, "right"))
-        end_page = min(max(fits, begin + 1), begin + _BLOCK_PAGES, len(pages))
-        cut = slice(begin, end_page)
-        yield BlockPlan(first + begin, pages[cut], start[cut], stop[cut])
-        begin = end_page
-
-
 _scratch = threading.local()
 
 
@@ -292,41 +236,6 @@ def read_spans(
     run[breaks] = 1
     run = np.cumsum(run)
     return data[:total], start - start[heads][run] + places[run]
-
-
-def read_block(
-    file: ReadOnlyFile, photon_pages: PhotonPages, plan: BlockPlan, shifts: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Read a block as `kernels.photons` takes it.
-
-    Parameters
-    ----------
-    file : ReadOnlyFile
-        The open file.
-    photon_pages : PhotonPages
-        Its pages.
-    plan : BlockPlan
-        What to read.
-    shifts : ndarray of int64, shape (n, 2)
-        dy and dx of the pages, not negative and smaller than the page.
-
-    Returns
-    -------
-    data : ndarray of uint8
-        Good until this thread reads again.
-    rows : ndarray of int64, shape (n, 6)
-        What `kernels.photons.PAGE_COLUMNS` names.
-    """
-    data, at = read_spans(file, plan.start, plan.stop)
-    pages = plan.pages
-    rows = np.empty((len(pages), 6), np.int64)
-    rows[:, 0] = photon_pages.kind[pages]
-    rows[:, 1] = at + photon_pages.strip_offset[pages] - plan.start
-    rows[:, 2] = photon_pages.strip_bytes[pages]
-    rows[:, 3] = at + photon_pages.counts_offset[pages] - plan.start
-    rows[photon_pages.kind[pages] == RAW, 3] = -1
-    rows[:, 4:] = shifts
-    return data, rows
 
 
 def check_faults(

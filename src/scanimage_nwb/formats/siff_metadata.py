@@ -2,7 +2,7 @@
 
 Three clocks are on every page. Experiment time and laser epoch are counted from laser pulses: smooth, but tens of ppm
 fast or slow. The host epoch is true, but it is asked about once a second and the answer comes late by a few ms, so
-that it only tells how fast the laser's clock runs, and where it began.
+that it only tells how fast the laser's clock runs.
 """
 
 import re
@@ -16,7 +16,7 @@ from scanimage_nwb.formats.files import ReadOnlyFile
 from scanimage_nwb.formats.siff import read_spans
 from scanimage_nwb.formats.tiff_pages import PageTable
 
-__all__ = ["FRAME_METADATA", "AppendedText", "fit_epoch", "parse_appended_text", "read_frame_metadata"]
+__all__ = ["FRAME_METADATA", "AppendedText", "EpochFit", "fit_epoch", "parse_appended_text", "read_frame_metadata"]
 
 FRAME_METADATA = np.dtype(
     [
@@ -38,6 +38,15 @@ _MAX_TEXT_BYTES = 1 << 20
 _MAX_DRIFT = 2e-4
 """No laser's clock is further off; over a few seconds, late answers would seem to say so."""
 _REFITS = 4
+_USUAL_DRIFT = 3e-5
+_LEAST_ANSWERS = 3
+_LATEST_NS = 50_000_000
+"""An answer later than this cannot be lateness: the laser's epoch began elsewhere."""
+_OFF_INTERVAL = 0.05
+"""Fraction of a frame by which the host may miss equal intervals."""
+_EARLY = 0.1
+_QUANTILE_STEPS = 60
+_NEAR_LINE_NS = 20_000.0
 _LINES = (
     ("sync_stamp", re.compile(rb"^sync Stamps[ \t]*=[ \t]*(\d{1,18})(?:\.\d*)?[ \t]*\r?$", re.MULTILINE)),
     ("laser_epoch_ns", re.compile(rb"^epoch[ \t]*=[ \t]*(\d{1,18}|[1-8]\d{18})[ \t]*\r?$", re.MULTILINE)),
@@ -152,51 +161,146 @@ def parse_appended_text(text: str, frame: int) -> list[AppendedText]:
     return events
 
 
-def fit_epoch(laser_ns: NDArray[np.int64], host_ns: NDArray[np.int64], wanted_ns: NDArray[np.int64]) -> NDArray:
-    """Correct the drift of the laser's clock by the host's.
+@dataclass(frozen=True, slots=True)
+class EpochFit:
+    """The laser's clock corrected by the host's, as one straight line over a whole recording."""
 
-    The host's answers are old by up to their interval on most pages; the first page that shows an answer is at most
-    a frame behind it. A line through (laser, host) at those pages gives the rate and the start of the laser's clock;
-    answers that came far too late are left out.
+    origin_ns: int
+    """Laser epoch of time 0 of the experiment."""
+    level_ns: int
+    """What to add to it there: 0 where the host bears the laser's own origin out."""
+    drift_ppm: float
+    """By how much the laser's clock runs fast against the host's."""
+    n_answers: int
+    """Answers of the host that the fit rests on."""
+    regular_answers: bool
+    """True if the host was asked at equal intervals, so that it is known when."""
+    residual_rms_ms: float
+    """How late answers came, without their mean; root mean square."""
+    residual_max_ms: float
+    """The largest of these."""
+    drift_uncertainty_ppm: float
+    """Standard error of the drift; inf where there are too few answers, and the drift counts as 0."""
+
+    @property
+    def start_ns(self) -> int:
+        """Nanoseconds since 1970 of time 0 of the experiment."""
+        return self.origin_ns + self.level_ns
+
+    def __call__(self, laser_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return epochs of the laser, corrected; int64 nanoseconds since 1970."""
+        elapsed = np.asarray(laser_ns, np.int64) - self.origin_ns
+        slow = -self.drift_ppm * 1e-6
+        return laser_ns + self.level_ns + np.rint(elapsed * slow).astype(np.int64)
+
+
+def fit_epoch(laser_ns: NDArray[np.int64], host_ns: NDArray[np.int64], experiment_s: NDArray[np.float64]) -> EpochFit:
+    """Fit the drift of the laser's clock to the host's.
+
+    The laser's epoch starts from the host's clock, so its origin is right; what drifts off is its rate. An answer of
+    the host is true for the moment when it was asked, some time between the first page that shows it and the frame
+    before, and comes late by up to some ms, never early. Where answers fit equal intervals, that moment follows from
+    the intervals. The line runs along the early answers. A drift that so few answers cannot tell is held near 0.
 
     Parameters
     ----------
     laser_ns, host_ns : ndarray of int64, shape (n,)
-        Epochs of all pages of the file, -1 where missing.
-    wanted_ns : ndarray of int64
-        Laser epochs to correct.
+        Epochs of all pages, -1 where missing.
+    experiment_s : ndarray of float64, shape (n,)
+        Experiment time of all pages.
 
     Returns
     -------
-    ndarray of int64, shape of `wanted_ns`
-        Nanoseconds since 1970. Without host epochs, or with one answer only, the laser's own.
+    EpochFit
 
     Raises
     ------
     TimeAxisError
-        If pages have no laser epoch.
+        If no page has a laser epoch.
 
     Examples
     --------
-    >>> laser = np.arange(0, 10_000_000_000, 100_000_000)
-    >>> host = (laser // 1_000_000_000) * 999_900_000
-    >>> fit_epoch(laser, host, laser[[0, 50]]).tolist()
-    [0, 4999500000]
+    >>> time_s = np.arange(0, 600, 0.05)
+    >>> laser = np.int64(1_700_000_000_000_000_000) + np.rint(time_s * 1e9).astype(np.int64)
+    >>> host = np.int64(1_700_000_000_000_000_000) + np.floor(time_s).astype(np.int64) * 999_970_000
+    >>> fit = fit_epoch(laser, host, time_s)
+    >>> round(fit.drift_ppm, 1), fit.start_ns
+    (30.0, 1700000000000000000)
     """
-    usable = (laser_ns >= 0) & (host_ns >= 0)
-    if (wanted_ns < 0).any():
+    stamped = laser_ns >= 0
+    if not stamped.any():
         raise TimeAxisError("pages have no laser epoch (`epoch = ` in ns in their text); use experiment_time")
-    host, laser = host_ns[usable], laser_ns[usable]
-    if len(host) == 0:
-        return wanted_ns.copy()
-    fresh = np.flatnonzero(np.diff(host, prepend=host[0]) != 0)
-    if len(fresh) < 2:
-        return wanted_ns.copy()
-    host, laser = host[fresh], laser[fresh]
-    origin = int(laser[0])
-    elapsed, drift = (laser - origin).astype(np.float64), (host - laser).astype(np.float64)
-    slope, level = _robust_line(elapsed, drift)
-    return wanted_ns + np.rint(level + slope * (wanted_ns - origin)).astype(np.int64)
+    since_ns = np.rint(np.nan_to_num(experiment_s[stamped]) * 1e9).astype(np.int64)
+    first = int(laser_ns[stamped][0])
+    origin = first + int(np.median(laser_ns[stamped] - first - since_ns))
+    usable = stamped & (host_ns >= 0)
+    host, laser = (host_ns[usable] - origin).astype(np.float64), (laser_ns[usable] - origin).astype(np.float64)
+    fresh = np.flatnonzero(np.diff(host, prepend=host[:1]) != 0)
+    if len(fresh) < _LEAST_ANSWERS:
+        return EpochFit(origin, 0, 0.0, len(fresh), False, 0.0, 0.0, float("inf"))
+    frames = np.unique(laser)
+    behind = laser[fresh]
+    before = frames[np.maximum(np.searchsorted(frames, behind) - 1, 0)]
+    asked, regular = _when_asked(host[fresh], before, behind)
+    slope, level = _robust_line(asked, host[fresh] - asked)
+    if regular:
+        slope, level = _early_line(asked, host[fresh] - asked, slope)
+    late = host[fresh] - asked - level - slope * asked
+    late -= late.mean()
+    spread = 1.4826 * float(np.median(np.abs(late - np.median(late))))
+    uncertainty = spread * float(np.sqrt(12 / len(fresh)) / max(np.ptp(asked), 1.0))
+    known = _USUAL_DRIFT**2 / (_USUAL_DRIFT**2 + uncertainty**2)
+    return EpochFit(
+        origin_ns=origin,
+        level_ns=0 if abs(level) < _LATEST_NS else round(level),
+        drift_ppm=-slope * known * 1e6,
+        n_answers=len(fresh),
+        regular_answers=regular,
+        residual_rms_ms=float(np.sqrt(np.mean(late**2))) / 1e6,
+        residual_max_ms=float(np.abs(late).max()) / 1e6,
+        drift_uncertainty_ppm=uncertainty * 1e6,
+    )
+
+
+def _when_asked(
+    host: NDArray[np.float64], before: NDArray[np.float64], behind: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], bool]:
+    """Return when the host was asked, on the laser's clock, and whether equal intervals tell that.
+
+    Each moment lies between two frames. If one straight line over the ranks of the answers passes between all of
+    them, it tells the moments far better than the frames do; if none does, the frame that shows the answer must do.
+    """
+    from scipy.optimize import linprog
+
+    interval = float(np.median(np.diff(host)))
+    rank = np.rint((host - host[0]) / interval)
+    frame = max(float(np.median(behind - before)), 1.0)
+    one = np.ones(len(rank))
+    limits = np.concatenate([-before, behind]) / frame
+    lines = np.concatenate([np.stack([-one, -rank, -one], 1), np.stack([one, rank, -one], 1)])
+    found = linprog([0, 0, 1], A_ub=lines, b_ub=limits, bounds=[(None, None)] * 3)
+    if not found.success or found.x[2] > _OFF_INTERVAL:
+        return behind, False
+    return (found.x[0] + found.x[1] * rank) * frame, True
+
+
+def _early_line(x: NDArray[np.float64], y: NDArray[np.float64], slope: float) -> tuple[float, float]:
+    """Return slope and level of the line below which a tenth of the points lie (a quantile regression)."""
+    middle = float(x.mean())
+    elapsed = x - middle
+    level = float(np.quantile(y - slope * elapsed, _EARLY))
+    for _ in range(_QUANTILE_STEPS):
+        off = y - level - slope * elapsed
+        weight = np.where(off > 0, _EARLY, 1 - _EARLY) / np.maximum(np.abs(off), _NEAR_LINE_NS)
+        weight /= weight.sum()
+        mean_x, mean_y = float((weight * elapsed).sum()), float((weight * y).sum())
+        spread = float((weight * (elapsed - mean_x) ** 2).sum())
+        if spread <= 0:
+            break
+        slope = float((weight * (elapsed - mean_x) * (y - mean_y)).sum()) / spread
+        slope = float(np.clip(slope, -_MAX_DRIFT, _MAX_DRIFT))
+        level = mean_y - slope * mean_x
+    return slope, level - slope * middle
 
 
 def _robust_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:

@@ -22,6 +22,9 @@ _NEAR_BYTES = 1 << 16
 """Pages closer together than this are walked in large blocks, others with one small read a page."""
 _LARGE_BLOCK = 1 << 20
 _SMALL_BLOCK = 1 << 12
+_MOST_MORE_ROWS = 1 << 19
+"""Rows that are made at once at most; memory that no page fills is never touched."""
+_ROWS_AT_ONCE = 1 << 11
 _MAX_TEXT_BYTES = 1 << 16
 """Frame number and time stand at the head of a page's text; more of it is not looked at."""
 _STRIP_DTYPES = {3: "<u2", 4: "<u4", 16: "<u8", 13: "<u4", 18: "<u8"}
@@ -144,7 +147,7 @@ def read_page_table(path: Path, *, max_pages: int | None = None) -> PageTable:
         big, first_ifd = _read_file_header(file)
         rows, timestamp_s, problem = _walk_by_kind(file, big, first_ifd, max_pages)
         _read_far_texts(file, rows, timestamp_s)
-        columns = {name: np.ascontiguousarray(rows[:, i]) for i, name in enumerate(tiff_chain.COLUMNS)}
+        columns = dict(zip(tiff_chain.COLUMNS, _transpose(rows), strict=True))
         strips, n_whole, strip_problem = _join_strips(file, columns, big)
         if n_whole < len(timestamp_s):
             columns = {name: values[:n_whole] for name, values in columns.items()}
@@ -220,6 +223,7 @@ def _walk(
     timestamp_s = np.empty(len(rows))
     block = np.empty(_LARGE_BLOCK, np.uint8)
     view = block.data
+    first_ifd = ifd
     n_rows, block_offset, block_bytes, wanted = 0, 0, 0, _SMALL_BLOCK if max_pages == 1 else _LARGE_BLOCK
     while True:
         before, started = n_rows, ifd
@@ -229,8 +233,11 @@ def _walk(
         if status == tiff_chain.STATUS_ROWS_FULL:
             if n_rows == max_pages:
                 return rows, timestamp_s, None
-            rows = np.concatenate([rows, np.empty_like(rows)])
-            timestamp_s = np.concatenate([timestamp_s, np.empty_like(timestamp_s)])
+            # As many more as the rest of the file has room for, if its pages are as large as those so far.
+            rest = (file.size - ifd) * n_rows // max(1, ifd - first_ifd)
+            more = min(max(n_rows, rest + rest // 16), _MOST_MORE_ROWS)
+            rows = np.concatenate([rows, np.empty((more, rows.shape[1]), np.int64)])
+            timestamp_s = np.concatenate([timestamp_s, np.empty(more)])
         elif status == tiff_chain.STATUS_NEED_BYTES:
             if n_rows > before:
                 stride = (ifd - started) // (n_rows - before)
@@ -244,6 +251,14 @@ def _walk(
                 return rows[:n_rows], timestamp_s[:n_rows], Problem("the file became shorter while it was read", ifd)
         else:
             return rows[:n_rows], timestamp_s[:n_rows], _problem_of(status, file.size, ifd)
+
+
+def _transpose(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return rows as columns; some rows at a time, which stay in the cache of the processor."""
+    columns = np.empty(rows.shape[::-1], np.int64)
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        columns[:, first : first + _ROWS_AT_ONCE] = rows[first : first + _ROWS_AT_ONCE].T
+    return columns
 
 
 def _problem_of(status: int, file_bytes: int, ifd: int) -> Problem | None:
@@ -266,7 +281,7 @@ def _read_far_texts(file: ReadOnlyFile, rows: NDArray[np.int64], timestamp_s: ND
     unread = np.flatnonzero((text_offset >= 0) & (frame_number < 0) & np.isnan(timestamp_s))
     for page in unread:
         n_bytes = min(int(text_bytes[page]), _MAX_TEXT_BYTES)
-        text = np.frombuffer(file.read(int(text_offset[page]), n_bytes), np.uint8)
+        text = np.frombuffer(bytearray(file.read(int(text_offset[page]), n_bytes)), np.uint8)  # writable, as blocks
         timestamp_s[page] = tiff_chain.scan_text(text, 0, len(text), rows[page])
 
 

@@ -255,8 +255,8 @@ def _take_entries(data: NDArray[np.uint8], start: int, n_entries: int, big: bool
     pointer_bytes = 8 if big else 4
     for e in range(n_entries):
         at = start + e * entry_bytes
-        tag = _unsigned(data, at, 2)
-        tag_type = _unsigned(data, at + 2, 2)
+        tag = _u16(data, at)
+        tag_type = _u16(data, at + 2)
         count = _unsigned(data, at + 4, pointer_bytes)
         size = _type_size(tag_type)
         pointer = _unsigned(data, at + value_at, pointer_bytes)

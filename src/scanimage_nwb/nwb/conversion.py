@@ -6,10 +6,13 @@ from typing import Any
 
 from scanimage_nwb.errors import MetadataError
 from scanimage_nwb.extractors.siff import CountDtype
+from scanimage_nwb.nwb.alignment import SyncOptions
 from scanimage_nwb.nwb.converter import ScanImageConverter
 from scanimage_nwb.nwb.progress import WriteProgress
+from scanimage_nwb.nwb.pulse_sources import read_pulse_times
 from scanimage_nwb.nwb.start_time import EXPECTED_START_TIME, with_timezone
 from scanimage_nwb.nwb.user_metadata import merge_metadata, warn_of_unused_entries
+from scanimage_nwb.registration import RegistrationInfo
 
 __all__ = ["convert_recording"]
 
@@ -28,7 +31,10 @@ def convert_recording(
     progress: bool | Callable[[WriteProgress], None] = False,
     workers: int | None = None,
     cloud: bool = False,
+    registration: RegistrationInfo | None = None,
+    write_corrected: bool = False,
     count_dtype: CountDtype = "int16",
+    sync: SyncOptions | None = None,
 ) -> Path:
     """Convert a recording, TIFF or .siff, to an NWB file, all channels unless some are named.
 
@@ -57,8 +63,15 @@ def convert_recording(
         Show a progress bar, or what to call instead.
     workers, cloud : optional
         As for `write_nwbfile`.
+    registration : RegistrationInfo, optional
+        Motion to write beside the channels.
+    write_corrected : bool
+        Write the corrected movies too.
     count_dtype : {'int16', 'uint16', 'uint32'}
         Type of the photon counts of a .siff; see `SiffImagingInterface`.
+
+    sync : SyncOptions, optional
+        Sync pulses to take the times of all samples from.
 
     Returns
     -------
@@ -88,6 +101,7 @@ def convert_recording(
         count_dtype=count_dtype,
     )
     converter.show_progress, converter.writer_options = progress, {"workers": workers, "cloud": cloud}
+    converter.registration, converter.write_corrected = registration, write_corrected
     found = converter.get_metadata()
     merged = merge_metadata(found, metadata or {})
     warn_of_unused_entries(found, merged)
@@ -97,6 +111,13 @@ def convert_recording(
         fields = merged.get(section)
         if isinstance(fields, dict) and name in fields:
             fields[name] = with_timezone(fields[name], timezone, where=f"{section}.{name}")
+    if sync is not None:
+        converter.align_to_pulses(
+            read_pulse_times(sync.pulses, sync.name),
+            sync.fires_per,  # type: ignore[arg-type]  # checked there
+            first_pulse=sync.first_pulse,
+            start_near_s=sync.start_near_s,
+        )
     _make_folder(nwbfile_path.parent)
     options = {name: {"stub_test": stub_test} for name in converter.data_interface_objects}
     converter.run_conversion(

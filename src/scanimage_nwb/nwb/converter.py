@@ -6,12 +6,15 @@ from typing import Any
 from neuroconv import ConverterPipe
 from neuroconv.utils import DeepDict, get_json_schema_from_method_signature
 from pydantic import FilePath
+from pynwb import NWBFile
 
 from scanimage_nwb.extractors.siff import CountDtype
 from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface, WholeFileWriting
+from scanimage_nwb.nwb.registration import add_registration
 from scanimage_nwb.nwb.siff_interface import SiffImagingInterface
 from scanimage_nwb.nwb.user_metadata import merge_metadata
-from scanimage_nwb.recording import open_recording
+from scanimage_nwb.recording import FiresPer, RecordingAlignment, open_recording
+from scanimage_nwb.registration import RegistrationInfo
 
 __all__ = ["ScanImageConverter"]
 
@@ -43,6 +46,11 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
     keywords = ScanImageImagingInterface.keywords
     associated_suffixes = (*ScanImageImagingInterface.associated_suffixes, *SiffImagingInterface.associated_suffixes)
     info = "Converter for all channels of a ScanImage recording."
+
+    registration: RegistrationInfo | None = None
+    """Motion that is written beside the channels; None for none."""
+    write_corrected: bool = False
+    """Whether the corrected movies are written too."""
 
     def __init__(
         self,
@@ -83,6 +91,12 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
         super().__init__(data_interfaces=interfaces)
         self.show_progress = verbose
 
+    def add_to_nwbfile(self, nwbfile: NWBFile, metadata: Any, conversion_options: dict | None = None) -> None:
+        """Add every channel, and the registration if there is one; parameters as for neuroconv's converters."""
+        super().add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, conversion_options=conversion_options)
+        if self.registration is not None:
+            add_registration(nwbfile, self.registration, write_corrected=self.write_corrected)
+
     @classmethod
     def get_source_schema(cls) -> dict[str, Any]:
         """Return the JSON schema of the parameters."""
@@ -101,6 +115,29 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
             interface._start_time = first._start_time  # one recording, one start, one warning about its time zone
             metadata = merge_metadata(metadata, interface.get_metadata())
         return DeepDict(metadata)
+
+    def align_to_pulses(self, pulse_times_s: Any, fires_per: FiresPer = "frame", **options: Any) -> RecordingAlignment:
+        """Give the samples of all channels their times on the clock that recorded the sync pulses.
+
+        Parameters
+        ----------
+        pulse_times_s, fires_per, **options
+            As for `ScanImageImagingInterface.align_to_pulses`.
+
+        Returns
+        -------
+        RecordingAlignment
+
+        Raises
+        ------
+        TimeAxisError
+            If the pulses cannot belong to the recording, or fit it in several ways.
+        """
+        first, *others = self.data_interface_objects.values()
+        found: RecordingAlignment = first.align_to_pulses(pulse_times_s, fires_per, **options)
+        for interface in others:
+            interface.use_alignment(found)
+        return found
 
     def get_num_samples(self) -> int:
         """Return the number of samples that every channel has."""

@@ -17,7 +17,14 @@ from scanimage_nwb.extractors import ScanImageImagingExtractor
 from scanimage_nwb.nwb.user_metadata import check_keys
 from scanimage_nwb.time_axis import regular_rate
 
-__all__ = ["add_frame_numbers", "add_imaging_plane", "add_imaging_series", "default_chunk_shape"]
+__all__ = [
+    "add_frame_numbers",
+    "add_imaging_plane",
+    "add_imaging_series",
+    "default_chunk_shape",
+    "share_timestamps",
+    "time_fields",
+]
 
 _CHUNK_BYTES = 2_000_000
 """A chunk holds whole frames up to this size: one frame is read at little cost, and so is a run of them."""
@@ -81,7 +88,7 @@ def add_imaging_series(
     if not {"buffer_shape", "buffer_gb"} & options.keys():
         options["buffer_gb"] = max(_BUFFER_GB, np.prod(options.get("chunk_shape", 0)) * 8e-9)
     data = ImagingExtractorDataChunkIterator(extractor, **options)
-    times = _time_fields(extractor, always_write_timestamps)
+    times = share_timestamps(nwbfile, time_fields(extractor, always_write_timestamps))
     series = _build(TwoPhotonSeries, f"Ophys.MicroscopySeries.{key}", imaging_plane=plane, data=data, **times, **fields)
     nwbfile.add_acquisition(series)
     return series
@@ -135,7 +142,7 @@ def _data_shape(extractor: ScanImageImagingExtractor) -> tuple[int, ...]:
     return extractor.get_num_samples(), columns, rows, *planes
 
 
-def _time_fields(extractor: ScanImageImagingExtractor, always_write_timestamps: bool) -> dict[str, Any]:
+def time_fields(extractor: ScanImageImagingExtractor, always_write_timestamps: bool) -> dict[str, Any]:
     """Return a rate where it predicts every time within a microsecond, else timestamps."""
     known = extractor.has_time_vector() or extractor.get_native_timestamps() is not None
     times = extractor.get_timestamps()
@@ -143,6 +150,15 @@ def _time_fields(extractor: ScanImageImagingExtractor, always_write_timestamps: 
     if rate is None or always_write_timestamps:
         return {"timestamps": times}
     return {"rate": float(rate), "starting_time": float(times[0]) if len(times) else 0.0}
+
+
+def share_timestamps(nwbfile: NWBFile, times: dict[str, Any]) -> dict[str, Any]:
+    """Link the timestamps of a series that is in the file already and has the very same ones."""
+    for series in nwbfile.acquisition.values():
+        known = series.timestamps if isinstance(series, TimeSeries) and series.rate is None else None
+        if "timestamps" in times and isinstance(known, np.ndarray) and np.array_equal(known, times["timestamps"]):
+            return {"timestamps": series}
+    return times
 
 
 def add_frame_numbers(nwbfile: NWBFile, series: TwoPhotonSeries, extractor: ScanImageImagingExtractor) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from pynwb import NWBHDF5IO, NWBFile
+from pynwb import NWBHDF5IO, NWBFile, TimeSeries
 from pynwb.ophys import TwoPhotonSeries
 
 from scanimage_nwb.errors import FormatError, MetadataError
+from scanimage_nwb.nwb.verifying_photons import first_photon_difference
 from scanimage_nwb.recording import Recording, open_recording
 from scanimage_nwb.siff_reader import SiffReader
 
@@ -50,10 +51,11 @@ class SeriesCheck:
 
 
 def verify_nwbfile(path: str | Path, source_paths: Sequence[str | Path]) -> list[SeriesCheck]:
-    """Compare the imaging series of an NWB file with the recording they were made from.
+    """Compare the imaging and photon series of an NWB file with the recording they were made from.
 
     Every pixel of every sample is compared, and the original frame indices with what the source gives. Of a .siff,
-    photon counts are compared, whatever type of integer the file holds them in.
+    photon counts are compared, whatever type of integer the file holds them in; of a PhotonEventSeries, pixel and delay
+    bin of every photon (delay bins alone, if photons were moved to correct motion).
 
     Parameters
     ----------
@@ -79,10 +81,14 @@ def verify_nwbfile(path: str | Path, source_paths: Sequence[str | Path]) -> list
         open_recording(sources[0], warn=False) if len(sources) == 1 else open_recording(file_paths=sources, warn=False)
     )
     with closing(recording), _open_nwb(Path(path)) as nwbfile:
-        checks = [_check_series(series, pages, recording) for series, pages in _series_with_pages(nwbfile)]
+        checks = [
+            (_check_series if isinstance(series, TwoPhotonSeries) else _check_photons)(series, pages, recording)
+            for series, pages in _series_with_pages(nwbfile)
+        ]
     if not checks:
         raise MetadataError(
-            f"{path} holds no TwoPhotonSeries with original frame indices; expected a file that this package wrote"
+            f"{path} holds no TwoPhotonSeries with original frame indices, and no PhotonEventSeries; expected a file "
+            "that this package wrote"
         )
     return checks
 
@@ -100,12 +106,14 @@ def _open_nwb(path: Path) -> Iterator[NWBFile]:
         yield nwbfile
 
 
-def _series_with_pages(nwbfile: NWBFile) -> Iterator[tuple[TwoPhotonSeries, NDArray[np.int64]]]:
-    """Yield every imaging series with the original frame index of its samples."""
+def _series_with_pages(nwbfile: NWBFile) -> Iterator[tuple[TimeSeries, NDArray[np.int64]]]:
+    """Yield every series of images or photons with the original frame index of its samples."""
     ophys = nwbfile.processing.get("ophys")
     for series in nwbfile.acquisition.values():
         name = f"{series.name}OriginalFrameIndices"
-        if isinstance(series, TwoPhotonSeries) and ophys is not None and name in ophys.data_interfaces:
+        # by its name: without ndx_flim, pynwb makes a class of its own
+        is_ours = isinstance(series, TwoPhotonSeries) or series.neurodata_type == "PhotonEventSeries"
+        if is_ours and ophys is not None and name in ophys.data_interfaces:
             yield series, ophys[name].data[:]
 
 
@@ -114,9 +122,7 @@ def _check_series(series: TwoPhotonSeries, last_pages: NDArray[np.int64], record
     data: h5py.Dataset = series.data
     expected = _expected_pages(series, last_pages, recording)
     if expected is None:
-        text = f"its original frame indices are not those of {recording.paths[0].name}"
-        difference = Difference(series.name, 0, text)
-        return SeriesCheck(series.name, data.shape[0], len(recording.index.sample_pages), 0, difference)
+        return _of_another_recording(series, recording)
     read = _pixel_reader(recording)
     n_samples, n_bytes = data.shape[0], 0
     step = max(1, _BLOCK_BYTES // (int(np.prod(data.shape[1:])) * data.dtype.itemsize))
@@ -130,6 +136,25 @@ def _check_series(series: TwoPhotonSeries, last_pages: NDArray[np.int64], record
             if first is not None:
                 return SeriesCheck(series.name, n_samples, len(expected), n_bytes, first)
     return SeriesCheck(series.name, n_samples, len(expected), n_bytes, None)
+
+
+def _of_another_recording(series: TimeSeries, recording: Recording) -> SeriesCheck:
+    """Return what is said of a series whose pages the source does not have."""
+    text = f"its original frame indices are not those of {recording.paths[0].name}"
+    difference = Difference(series.name, 0, text)
+    return SeriesCheck(series.name, series.data.shape[0], len(recording.index.sample_pages), 0, difference)
+
+
+def _check_photons(series: TimeSeries, last_pages: NDArray[np.int64], recording: Recording) -> SeriesCheck:
+    """Compare every photon of one series."""
+    expected = _expected_pages(series, last_pages, recording)
+    if expected is None or not recording.is_siff:
+        return _of_another_recording(series, recording)
+    reader = SiffReader.from_recording(recording, num_bins=int(series.tcspc_settings.num_bins))
+    n_samples = series.data.shape[0]
+    sample, text, n_bytes = first_photon_difference(series, expected[:n_samples], reader)
+    difference = None if sample < 0 else Difference(series.name, sample, text)
+    return SeriesCheck(series.name, n_samples, len(expected), n_bytes, difference)
 
 
 def _pixel_reader(recording: Recording) -> Callable[[NDArray[np.int64]], NDArray]:
@@ -146,7 +171,7 @@ def _pixel_reader(recording: Recording) -> Callable[[NDArray[np.int64]], NDArray
 
 
 def _expected_pages(
-    series: TwoPhotonSeries, last_pages: NDArray[np.int64], recording: Recording
+    series: TimeSeries, last_pages: NDArray[np.int64], recording: Recording
 ) -> NDArray[np.int64] | None:
     """Return the pages that the source has for a series, shape (samples, planes); None if it has no such series.
 
@@ -161,7 +186,7 @@ def _expected_pages(
     if min(channel, plane, slice_sample) < 0:
         return None
     pages = index.sample_pages[..., channel]
-    if series.data.ndim == 3:
+    if series.data.ndim in (1, 3):  # photon counts and images of one plane
         pages = pages[..., plane : plane + 1]
     for option in (pages.reshape(-1, pages.shape[-1]), pages[:, slice_sample]):
         if len(option) >= len(last_pages) == series.data.shape[0] and np.array_equal(

@@ -19,7 +19,7 @@ from neuroconv.tools.nwb_helpers import (
     configure_backend,
     get_default_backend_configuration,
 )
-from pynwb import NWBHDF5IO, NWBFile
+from pynwb import NWBHDF5IO, NWBFile, TimeSeries
 
 from scanimage_nwb.nwb.chunk_filters import filters_of
 from scanimage_nwb.nwb.chunk_pipeline import ChunkWriteError, fill_dataset
@@ -32,7 +32,7 @@ _FAST_BYTES = 1_000_000
 """Smaller datasets are left to hdmf: a thread is not worth its while."""
 _CLOUD_PAGE_BYTES = 4 << 20
 _DATASETS = ("data", "timestamps")
-"""Fields that neuroconv puts settings of chunks and compression around."""
+"""Fields of a TimeSeries that neuroconv puts settings of chunks and compression around."""
 _KNOWN_COMPRESSION = ("gzip", None, False)
 
 
@@ -111,6 +111,8 @@ def _configured(nwbfile: NWBFile, backend: Literal["hdf5", "zarr"], configuratio
         for holder, name, value in before:
             if _is_stream(value):
                 holder[name] = _stream_settings(value, backend)
+        for holder, name, value in _other_iterators(nwbfile):
+            holder[name] = _iterator_settings(value, backend)
         if configuration is None:
             configuration = _default_configuration(nwbfile, backend)
         configure_backend(nwbfile, configuration)
@@ -127,10 +129,37 @@ def _datasets(nwbfile: NWBFile) -> Iterator[tuple[dict[str, Any], str, Any]]:
     for child in nwbfile.all_children():
         # columns and images hold their values in private attributes, of which NWBData has a second one
         holder = vars(child) if isinstance(child, Data) else child.fields
-        names = ("_Data__data", "_NWBData__data") if isinstance(child, Data) else _DATASETS
+        names = ("_Data__data", "_NWBData__data") if isinstance(child, Data) else _field_names(child)
         for name in names:
             if name in holder:
                 yield holder, name, holder[name]
+
+
+def _field_names(child: Any) -> tuple[str, ...]:
+    """Return the fields of an object that may hold large data: those of core types, and iterators of extensions."""
+    kinds = (AbstractDataChunkIterator, DataIO)
+    return (*_DATASETS, *(k for k, v in child.fields.items() if k not in _DATASETS and isinstance(v, kinds)))
+
+
+def _other_iterators(nwbfile: NWBFile) -> Iterator[tuple[dict[str, Any], str, GenericDataChunkIterator]]:
+    """Yield iterators in fields that neuroconv does not know: those of extensions, such as ndx-flim."""
+    for child in nwbfile.all_children():
+        if isinstance(child, Data):
+            continue
+        for name, value in list(child.fields.items()):
+            known = isinstance(child, TimeSeries) and name in _DATASETS
+            if isinstance(value, GenericDataChunkIterator) and not known:
+                yield child.fields, name, value
+
+
+def _iterator_settings(value: GenericDataChunkIterator, backend: str) -> DataIO:
+    """Return an iterator with the settings that neuroconv gives the data of core types, and shuffle."""
+    if backend == "hdf5":
+        shuffle = np.dtype(value.dtype).itemsize > 1
+        return H5DataIO(value, chunks=value.chunk_shape, compression="gzip", shuffle=shuffle)
+    from hdmf_zarr import ZarrDataIO
+
+    return ZarrDataIO(value, chunks=value.chunk_shape)
 
 
 def _is_stream(value: Any) -> bool:
@@ -229,7 +258,7 @@ def _declare_large_datasets(nwbfile: NWBFile) -> list[_FastDataset]:
     """Put an empty dataset of the same shape, type and filters in the place of every large chunk iterator."""
     large = []
     for holder, name, value in list(_datasets(nwbfile)):
-        if name in _DATASETS and isinstance(value, H5DataIO) and _is_large(value):
+        if not name.startswith("_") and isinstance(value, H5DataIO) and _is_large(value):
             declared = H5DataIO(shape=value.data.maxshape, dtype=value.data.dtype, **_settings(value))
             large.append(_FastDataset(value, declared))
             holder[name] = declared

@@ -10,6 +10,7 @@ from scanimage_nwb.formats.files import ReadOnlyFile
 from scanimage_nwb.formats.siff_metadata import (
     FRAME_METADATA,
     AppendedText,
+    EpochFit,
     fit_epoch,
     parse_appended_text,
     read_frame_metadata,
@@ -40,10 +41,21 @@ class FrameTexts:
         return found
 
     @cached_property
+    def epoch_fit(self) -> EpochFit:
+        """The laser's clock, corrected by the host's over the whole recording."""
+        found = self.metadata
+        return fit_epoch(found["laser_epoch_ns"], found["host_epoch_ns"], found["experiment_time_s"])
+
+    @cached_property
     def epoch_ns(self) -> NDArray[np.int64]:
         """Epoch of every page, the drift of the laser's clock corrected over the whole recording."""
         laser = self.metadata["laser_epoch_ns"]
-        return fit_epoch(laser, self.metadata["host_epoch_ns"], laser)
+        if (laser < 0).any():
+            raise TimeAxisError(
+                f"{self.recording.paths[0]}: page {np.flatnonzero(laser < 0)[0]} has no laser epoch (`epoch = ` in ns "
+                "in its text); use reference_time='experiment'"
+            )
+        return self.epoch_fit(laser)
 
     def times(self, pages: NDArray[np.int64], reference_time: str) -> NDArray:
         """Return when pages began.

@@ -1,47 +1,93 @@
 """Many masks in one pass: pixels that belong to the same masks form a class, and photons are counted by class.
 
-Masks that do not overlap make one class each, so that a hundred of them cost what one does.
+Masks that do not overlap make one class each, so that a hundred of them cost what one does. Masks that overlap make
+one class of every set of masks that some pixel lies in. Where these are too many (random masks), masks are taken in
+groups of a few: each group has no more classes than it has subsets, and a pass counts for all groups.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scanimage_nwb.kernels.photon_maps import sum_members
+__all__ = ["MaskGroup", "Masks", "as_counts", "find_runs", "make_masks", "whole_field"]
 
-__all__ = ["MaskClasses", "make_classes"]
-
-_FEW_CLASSES = 1 << 12
+_FEW_RUNS = 4
+"""Runs of pixels are listed where they hold so many pixels on average."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MaskClasses:
-    """Masks as classes of pixels."""
+class MaskGroup:
+    """Some of the masks, as classes of pixels."""
 
-    classes: NDArray[np.int32]
+    masks: slice
+    """Which masks."""
+    classes: NDArray[np.uint16]
     """Class of each pixel, shape (planes or 1, pixels); class 0 is in no mask."""
-    starts: NDArray[np.int64]
-    """Masks of class c are ``masks[starts[c]:starts[c + 1]]``, shape (n_classes + 1,)."""
-    masks: NDArray[np.int32]
-    """Rank of a mask for each pair of class and mask."""
-    weights: NDArray[np.float64]
-    """Weight of that mask in that class."""
-    members: NDArray
-    """Weight of each mask in each class, shape (n_classes, n_masks): uint8 of boolean masks, else float64."""
+    members: NDArray[np.float64] | None
+    """1 where a class is part of a mask, shape (n_classes, n_masks); None if class c is mask c - 1."""
+    n_classes: int
+    """Number of classes."""
+
+    def sum(self, per_class: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return sums of masks from sums of classes.
+
+        Parameters
+        ----------
+        per_class : ndarray of int64, shape (n, n_classes - 1, ...)
+            From class 1 on.
+
+        Returns
+        -------
+        ndarray of int64, shape (n, n_masks, ...)
+        """
+        if self.members is None:
+            return per_class
+        # float64 holds whole numbers up to 2^53, more photons than a file can have, and is what BLAS multiplies.
+        if per_class.ndim == 2:
+            return (per_class.astype(np.float64) @ self.members[1:]).astype(np.int64)
+        flat = per_class.reshape(*per_class.shape[:2], -1).astype(np.float64)
+        summed = (self.members[1:].T @ flat).astype(np.int64)
+        return summed.reshape(len(per_class), -1, *per_class.shape[2:])
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """Masks as kernels take them: groups of classes, or weights."""
+
     n_masks: int
     """Number of masks."""
-    is_weighted: bool
-    """Whether sums are float64; those of boolean masks are uint64."""
+    n_planes: int
+    """Planes that masks are given for; 1 if they are the same for all."""
+    groups: tuple[MaskGroup, ...]
+    """All masks; none if there are weights."""
+    weights: NDArray[np.float64] | None = None
+    """Weight of each pixel, shape (masks, planes, pixels)."""
+
+    @property
+    def dtype(self) -> type:
+        """Type of sums: float64 of weighted masks, else int64."""
+        return np.int64 if self.weights is None else np.float64
 
     @property
     def n_classes(self) -> int:
-        """Number of classes."""
-        return len(self.starts) - 1
+        """Largest number of classes of a group."""
+        return max(group.n_classes for group in self.groups)
+
+    @cached_property
+    def stacked(self) -> NDArray[np.uint16]:
+        """Class of each pixel in each group, shape (planes, groups, pixels)."""
+        return np.stack([group.classes for group in self.groups], axis=1)
+
+    @cached_property
+    def runs(self) -> tuple[NDArray[np.int64], ...]:
+        """Runs of pixels of one class, as `kernels.photon_sums` takes them, of each group."""
+        return tuple(find_runs(group.classes) for group in self.groups)
 
     def planes(self, plane: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the row of `classes` that holds for pages of these planes.
+        """Return the plane of the masks that holds for pages of these planes.
 
         Parameters
         ----------
@@ -53,34 +99,17 @@ class MaskClasses:
         ValueError
             If masks differ by plane, and a page is flyback.
         """
-        if len(self.classes) == 1:
+        if self.n_planes == 1:
             return np.zeros(len(plane), np.int64)
-        if (plane < 0).any() or (plane >= len(self.classes)).any():
+        if (plane < 0).any() or (plane >= self.n_planes).any():
             raise ValueError("masks are given for each plane, but a frame asked for is flyback and lies in none")
         return plane
 
-    def sum(self, per_class: NDArray) -> NDArray:
-        """Return sums of masks from sums of classes.
 
-        Parameters
-        ----------
-        per_class : ndarray of int64, shape (n, n_classes)
-
-        Returns
-        -------
-        ndarray, shape (n, n_masks)
-        """
-        if self.n_classes <= _FEW_CLASSES or per_class.min(initial=0) < 0:
-            # float64 holds whole numbers up to 2^53, more photons than a page can have, and is what BLAS multiplies.
-            found = per_class.astype(np.float64) @ self.members.astype(np.float64)
-        else:
-            found = np.empty((len(per_class), self.n_masks), np.float64 if self.is_weighted else np.uint32)
-            sum_members(per_class, self.members, found)
-        return found if self.is_weighted else found.astype(per_class.dtype)
-
-
-def make_classes(masks: ArrayLike | Sequence[ArrayLike], shape: tuple[int, int], n_planes: int) -> MaskClasses:
-    """Return masks as classes of pixels.
+def make_masks(
+    masks: ArrayLike | Sequence[ArrayLike], shape: tuple[int, int], n_planes: int, *, class_bits: int = 10
+) -> Masks:
+    """Return masks as kernels take them.
 
     Parameters
     ----------
@@ -90,10 +119,12 @@ def make_classes(masks: ArrayLike | Sequence[ArrayLike], shape: tuple[int, int],
         Height and width of a page.
     n_planes : int
         Planes of a volume.
+    class_bits : int
+        Masks that overlap make at most ``2 ** class_bits`` classes a group.
 
     Returns
     -------
-    MaskClasses
+    Masks
 
     Raises
     ------
@@ -103,8 +134,8 @@ def make_classes(masks: ArrayLike | Sequence[ArrayLike], shape: tuple[int, int],
     Examples
     --------
     >>> left = np.array([[True, False], [True, False]])
-    >>> found = make_classes([left, ~left, left | ~left], (2, 2), 1)
-    >>> found.classes.tolist(), found.sum(np.array([[0, 3, 4]])).tolist()
+    >>> (group,) = make_masks([left, ~left, left | ~left], (2, 2), 1).groups
+    >>> group.classes.tolist(), group.sum(np.array([[3, 4]])).tolist()
     ([[2, 1, 2, 1]], [[4, 3, 7]])
     """
     stack = np.asarray(masks)
@@ -113,37 +144,93 @@ def make_classes(masks: ArrayLike | Sequence[ArrayLike], shape: tuple[int, int],
         raise ValueError(f"masks have shape {stack.shape}; expected {expected}")
     if stack.dtype.kind not in "buif" or (stack.dtype.kind == "f" and not np.isfinite(stack).all()):
         raise ValueError(f"masks are of type {stack.dtype}; expected bool, or finite weights")
-    n_masks = len(stack)
-    flat = stack.reshape(n_masks, -1)
-    members: NDArray
-    if flat.dtype == bool:
-        classes, members = _classes_of_bits(flat)
-    else:
-        rows, inverse = np.unique(flat.T.astype(np.float64), axis=0, return_inverse=True)
-        classes, members = inverse.reshape(-1), rows
-    empty = np.flatnonzero(~members.any(axis=1))
-    order = np.concatenate([empty, np.flatnonzero(members.any(axis=1))]) if empty.size else np.arange(len(members))
-    new_of_old = np.empty(len(members), np.int64)
-    new_of_old[order] = np.arange(len(members)) + (0 if empty.size else 1)
-    classes, members = new_of_old[classes], members[order]
-    if not empty.size:
-        members = np.concatenate([np.zeros((1, n_masks), members.dtype), members])
-    pair_class, pair_mask = np.nonzero(members)
-    starts = np.searchsorted(pair_class, np.arange(len(members) + 1))
-    return MaskClasses(
-        classes.astype(np.int32).reshape(-1, shape[0] * shape[1]),
-        starts.astype(np.int64),
-        pair_mask.astype(np.int32),
-        members[pair_class, pair_mask].astype(np.float64),
-        np.ascontiguousarray(members, np.uint8 if stack.dtype == bool else np.float64),
-        n_masks,
-        stack.dtype != bool,
-    )
+    own_planes = stack.shape[1] if stack.ndim == 4 else 1
+    if stack.dtype != bool:
+        weights = stack.reshape(len(stack), own_planes, -1).astype(np.float64)
+        return Masks(len(stack), own_planes, (), weights)
+    flat = stack.reshape(len(stack), own_planes * shape[0] * shape[1])
+    return Masks(len(stack), own_planes, tuple(_make_groups(flat, own_planes, class_bits)))
 
 
-def _classes_of_bits(flat: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the class of each pixel, and the masks of each class, for boolean masks of shape (masks, pixels)."""
+def _make_groups(flat: NDArray[np.bool_], n_planes: int, class_bits: int) -> list[MaskGroup]:
+    """Return boolean masks of shape (masks, planes * pixels) in as few groups as they need."""
+    n_masks, every = len(flat), slice(0, len(flat))
+    if np.add.reduce(flat, axis=0, dtype=np.uint32).max(initial=0) <= 1 and n_masks < 1 << 16:
+        classes = np.zeros(flat.shape[1], np.uint16)
+        mask, pixel = np.nonzero(flat)
+        classes[pixel] = mask + 1
+        return [MaskGroup(every, classes.reshape(n_planes, -1), None, n_masks + 1)]
+    found = _distinct_sets(flat, 1 << class_bits)
+    if found is not None:
+        return [MaskGroup(every, found[0].reshape(n_planes, -1), found[1], len(found[1]))]
+    groups = []
+    for first in range(0, n_masks, class_bits):
+        part = flat[first : first + class_bits]
+        classes = np.zeros(flat.shape[1], np.uint16)
+        for bit, mask in enumerate(part):
+            classes |= mask.astype(np.uint16) << np.uint16(bit)
+        members = (np.arange(1 << len(part))[:, np.newaxis] >> np.arange(len(part)) & 1).astype(np.float64)
+        groups.append(MaskGroup(slice(first, first + len(part)), classes.reshape(n_planes, -1), members, len(members)))
+    return groups
+
+
+def _distinct_sets(flat: NDArray[np.bool_], most: int) -> tuple[NDArray[np.uint16], NDArray[np.float64]] | None:
+    """Return the class of each pixel, and the masks of each class; None if there are more than `most`."""
     packed = np.ascontiguousarray(np.packbits(flat, axis=0).T)
-    keys = packed.view(np.dtype((np.void, packed.shape[1]))).reshape(-1) if packed.shape[1] != 1 else packed[:, 0]
+    wide = np.zeros((len(packed), -(-packed.shape[1] // 8) * 8), np.uint8)
+    wide[:, : packed.shape[1]] = packed
+    keys = np.zeros(len(packed), np.uint64)
+    for word in wide.view(np.uint64).T:
+        keys = (keys ^ word) * np.uint64(0x9E3779B97F4A7C15)  # odd: words alone stay distinct
+        keys ^= keys >> np.uint64(29)
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    return inverse.reshape(-1), flat[:, first].T
+    if len(first) >= most or (wide[first][inverse] != wide).any():  # two sets of one key: no more than a loss of speed
+        return None
+    members = flat[:, first].T.astype(np.float64)
+    order = np.argsort(members.any(axis=1), kind="stable")
+    has_empty = not members.any(axis=1).all()
+    rank = np.empty(len(first), np.uint16)
+    rank[order] = np.arange(len(first)) + (not has_empty)
+    members = members[order] if has_empty else np.concatenate([np.zeros((1, len(flat))), members[order]])
+    return rank[inverse.reshape(-1)], members
+
+
+def find_runs(classes: NDArray[np.uint16]) -> NDArray[np.int64]:
+    """Return the runs of pixels of one class.
+
+    Parameters
+    ----------
+    classes : ndarray of uint16, shape (planes, pixels)
+
+    Returns
+    -------
+    ndarray of int64, shape (planes, runs, 2)
+        The pixel behind the last one of each run, and its class; the last one repeated where planes have fewer. No
+        run at all if they are too many to be of use.
+
+    Examples
+    --------
+    >>> find_runs(np.array([[0, 0, 0, 0, 0, 1, 1, 1, 1, 1]], np.uint16)).tolist()
+    [[[5, 0], [10, 1]]]
+    """
+    n_planes, n_pixels = classes.shape
+    stops = [np.append(np.flatnonzero(np.diff(own)) + 1, n_pixels) for own in classes]
+    most = max(len(own) for own in stops)
+    if most * _FEW_RUNS > n_pixels and most > 1:
+        return np.empty((n_planes, 0, 2), np.int64)
+    runs = np.empty((n_planes, most, 2), np.int64)
+    for plane, own in enumerate(stops):
+        padded = np.pad(own, (0, most - len(own)), mode="edge")
+        runs[plane] = np.column_stack([padded, classes[plane, padded - 1]])
+    return runs
+
+
+def whole_field(n_pixels: int) -> Masks:
+    """Return the mask of all pixels."""
+    classes = np.ones((1, n_pixels), np.uint16)
+    return Masks(1, 1, (MaskGroup(slice(0, 1), classes, None, 2),))
+
+
+def as_counts(sums: NDArray) -> NDArray:
+    """Return sums of photons as uint64, or weighted sums as they are."""
+    return sums.view(np.uint64) if sums.dtype == np.int64 else sums

@@ -1,4 +1,4 @@
-"""Read and decode blocks of pages on several threads; each writes its own part of the result.
+"""Read blocks of pages on several threads, and do work on each; every block fills its own part of the result.
 
 Memory is bounded: a thread holds one block and its photons. Warnings about dropped photons are given once a call.
 """
@@ -7,23 +7,23 @@ import os
 import sys
 import threading
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scanimage_nwb.errors import ScanImageNwbWarning
+from scanimage_nwb.errors import ScanImageNwbWarning, UnsupportedFormatError
 from scanimage_nwb.formats.files import ReadOnlyFile
-from scanimage_nwb.formats.siff import BlockPlan, PhotonPages, check_faults, plan_blocks, read_block
-from scanimage_nwb.kernels import photons as kernels
+from scanimage_nwb.formats.siff import PLAIN, PhotonPages, check_faults
+from scanimage_nwb.kernels.photon_bytes import FAULTS
+from scanimage_nwb.kernels.photon_lists import SPARE_PHOTONS, decode_photons
+from scanimage_nwb.siff_reader.block_plan import BLOCK_BYTES, BlockPlan, plan_blocks, read_block
 
 __all__ = ["THREADS", "Block", "PhotonSource", "ReadRequest"]
 
 THREADS = min(8, os.cpu_count() or 1)
-_scratch = threading.local()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +39,26 @@ class ReadRequest:
     num_bins: int | None = None
     """Number of delay bins; None if delays are not looked at."""
 
+    @property
+    def n_pixels(self) -> int:
+        """Pixels of a page."""
+        return self.shape[0] * self.shape[1]
+
+
+class _Buffers:
+    """Memory of one thread, used for block after block."""
+
+    def __init__(self, n_bytes: int) -> None:
+        self.data = np.empty(n_bytes, np.uint8)
+        self.pixels, self.delay_bins = np.empty(0, np.uint32), np.empty(0, np.uint16)
+
+    def photons(self, n: int) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
+        """Return places for so many photons."""
+        if self.pixels.size < n:
+            size = max(n, BLOCK_BYTES // 2)
+            self.pixels, self.delay_bins = np.empty(size, np.uint32), np.empty(size, np.uint16)
+        return self.pixels, self.delay_bins
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
@@ -49,11 +69,25 @@ class Block:
     data: NDArray[np.uint8]
     """Bytes of the file; good until the thread reads again."""
     rows: NDArray[np.int64]
-    """Page rows as `kernels.photons` takes them."""
+    """Page rows as the photon kernels take them."""
     faults: NDArray[np.int64]
     """What kernels find wrong, shape (n, 5)."""
     request: ReadRequest
     """What was asked for."""
+    buffers: _Buffers
+    """Memory of the thread."""
+
+    @property
+    def ranks(self) -> range:
+        """Ranks of the block's pages among those asked for."""
+        return range(self.cut.start, self.cut.stop)
+
+    def parts(self, n: int) -> "Iterator[Block]":
+        """Yield the block in parts of at most `n` pages."""
+        for first in range(0, len(self.rows), n):
+            own = slice(first, min(first + n, len(self.rows)))
+            cut = slice(self.cut.start + own.start, self.cut.start + own.stop)
+            yield Block(cut, self.data, self.rows[own], self.faults[own], self.request, self.buffers)
 
     def photons(self) -> tuple[NDArray[np.uint32], NDArray[np.uint16], NDArray[np.int64]]:
         """Return pixels and delay bins of all photons, and where each page's begin, shape (n + 1,).
@@ -61,16 +95,10 @@ class Block:
         They are good until the thread decodes again.
         """
         per_photon = np.array([8, 2, 1 << 62])[self.rows[:, 0]]
-        n = int((self.rows[:, 2] // per_photon).sum()) + kernels.SPARE_PHOTONS
-        pixels, delay_bins = getattr(_scratch, "photons", (np.empty(0, np.uint32), np.empty(0, np.uint16)))
-        if pixels.size < n or pixels.size > 4 * max(n, 1 << 19):
-            pixels, delay_bins = np.empty(max(n, 1 << 19), np.uint32), np.empty(max(n, 1 << 19), np.uint16)
-            _scratch.photons = pixels, delay_bins
+        pixels, delay_bins = self.buffers.photons(int((self.rows[:, 2] // per_photon).sum()) + SPARE_PHOTONS)
         bounds = np.empty(len(self.rows) + 1, np.int64)
         num_bins = self.request.num_bins or 0
-        kernels.decode_photons(
-            self.data, self.rows, self.request.shape, num_bins, pixels, delay_bins, bounds, self.faults
-        )
+        decode_photons(self.data, self.rows, self.request.shape, num_bins, pixels, delay_bins, bounds, self.faults)
         return pixels, delay_bins, bounds
 
 
@@ -89,6 +117,18 @@ class PhotonSource:
     strict: bool
     """Whether photons out of range raise; else they are dropped and reported."""
 
+    def with_delays(self, request: ReadRequest, num_bins: int) -> ReadRequest:
+        """Return a request that looks at delays; refuse plain pages, which have none."""
+        for file, photon_pages in enumerate(self.photon_pages):
+            own = request.pages[self.file_index[request.pages] == file]
+            plain = own[photon_pages.kind[self.page_in_file[own]] == PLAIN]
+            if plain.size:
+                raise UnsupportedFormatError(
+                    f"{photon_pages.table.path}: page {plain[0]} holds counts only, no arrival times ({plain.size} "
+                    "such pages were asked for); leave them out with frames"
+                )
+        return replace(request, num_bins=num_bins)
+
     def run(self, request: ReadRequest, work: Callable[[Block], None], *, counts: bool, strips: bool) -> None:
         """Do `work` for every block of a request, on several threads.
 
@@ -106,19 +146,8 @@ class PhotonSource:
         FormatError, PhotonRangeError, TruncatedFileError
             If pages are damaged; the first in the order asked for.
         """
-        jobs = list(self._plan(request, counts=counts, strips=strips))
-        dropped = 0
-        if len(jobs) == 1:
-            dropped = self._do(request, work, *jobs[0])
-        elif jobs:
-            with ThreadPoolExecutor(THREADS, thread_name_prefix="siff") as pool:
-                # Few are handed out at a time, so that after an error no more than those are still done.
-                open_jobs: deque[Future[int]] = deque()
-                for job in jobs:
-                    open_jobs.append(pool.submit(self._do, request, work, *job))
-                    if len(open_jobs) >= 8 * THREADS:
-                        dropped += open_jobs.popleft().result()
-                dropped += sum(job_done.result() for job_done in open_jobs)
+        run = _Run(self, request, work, list(self._plan(request, counts=counts, strips=strips)))
+        dropped = run.do_all()
         if dropped:
             self._warn_dropped(dropped)
 
@@ -131,18 +160,10 @@ class PhotonSource:
         bounds = np.flatnonzero(np.diff(file)) + 1
         for start, stop in zip([0, *bounds.tolist()], [*bounds.tolist(), len(pages)], strict=True):
             own, local = int(file[start]), self.page_in_file[pages[start:stop]]
-            photon_pages = self.photon_pages[own]
-            photon_pages.check(local, request.shape)
-            for plan in plan_blocks(photon_pages, local, counts=counts, strips=strips, first=start):
+            self.photon_pages[own].check(local, request.shape)
+            shifts = request.shifts[start:stop]
+            for plan in plan_blocks(self.photon_pages[own], local, shifts, counts=counts, strips=strips, first=start):
                 yield own, plan
-
-    def _do(self, request: ReadRequest, work: Callable[[Block], None], file: int, plan: BlockPlan) -> int:
-        """Read one block, do the work, and return how many photons were dropped."""
-        cut = slice(plan.first, plan.first + len(plan.pages))
-        data, rows = read_block(self.open_file(file), self.photon_pages[file], plan, request.shifts[cut])
-        faults = np.zeros((len(rows), len(kernels.FAULTS)), np.int64)
-        work(Block(cut, data, rows, faults, request))
-        return check_faults(self.photon_pages[file], plan.pages, faults, request.num_bins, strict=self.strict)
 
     def _warn_dropped(self, dropped: int) -> None:
         """Report dropped photons at the line outside this package that asked for them."""
@@ -155,3 +176,62 @@ class PhotonSource:
             ScanImageNwbWarning,
             stacklevel=depth,
         )
+
+
+class _Run:
+    """One pass over the blocks of a request. Threads take the next block each, until one fails."""
+
+    def __init__(
+        self,
+        source: PhotonSource,
+        request: ReadRequest,
+        work: Callable[[Block], None],
+        jobs: list[tuple[int, BlockPlan]],
+    ) -> None:
+        self.source, self.request, self.work, self.jobs = source, request, work, jobs
+        self._next = 0
+        self._lock = threading.Lock()
+        self._at = [0] * THREADS
+
+    def do_all(self) -> int:
+        """Do all blocks; return how many photons were dropped, or raise for the first block that failed."""
+        n_threads = min(THREADS, len(self.jobs))
+        if n_threads <= 1:
+            return self._do_blocks(0)
+        with ThreadPoolExecutor(n_threads, thread_name_prefix="siff") as pool:
+            futures = [pool.submit(self._do_blocks, thread) for thread in range(n_threads)]
+            try:
+                for future in futures:
+                    future.add_done_callback(self._stop_after_failure)
+                errors = {self._at[thread]: error for thread, f in enumerate(futures) if (error := f.exception())}
+            finally:  # an interrupt, too, keeps threads from beginning another block
+                with self._lock:
+                    self._next = len(self.jobs)
+        if errors:  # blocks are begun in order, so that those before the first failure have all been done
+            raise errors[min(errors)]
+        return sum(future.result() for future in futures)
+
+    def _stop_after_failure(self, future: "Future[int]") -> None:
+        """Let no thread begin another block."""
+        if future.exception():
+            with self._lock:
+                self._next = len(self.jobs)
+
+    def _do_blocks(self, thread: int) -> int:
+        """Do one block after the other; return how many photons were dropped."""
+        dropped, buffers = 0, _Buffers(max((plan.n_bytes for _, plan in self.jobs), default=0))
+        while True:
+            with self._lock:
+                rank = self._next
+                if rank >= len(self.jobs):
+                    return dropped
+                self._at[thread], self._next = rank, rank + 1
+            dropped += self._do(*self.jobs[rank], buffers)
+
+    def _do(self, file: int, plan: BlockPlan, buffers: _Buffers) -> int:
+        """Read one block, do the work, and return how many photons were dropped."""
+        read_block(self.source.open_file(file), plan, buffers.data)
+        faults = np.zeros((len(plan.rows), len(FAULTS)), np.int64)
+        self.work(Block(plan.cut, buffers.data[: plan.n_bytes], plan.rows, faults, self.request, buffers))
+        photon_pages = self.source.photon_pages[file]
+        return check_faults(photon_pages, plan.pages, faults, self.request.num_bins, strict=self.source.strict)

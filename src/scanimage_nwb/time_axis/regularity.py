@@ -1,7 +1,4 @@
-"""The time axis: frame timestamps to sample times, and whether a rate says the same.
-
-Times are float64 seconds from the start of the acquisition's clock, as ScanImage stamps them on frames.
-"""
+"""Whether a rate says the same as frame timestamps; gaps, and timestamps that are missing."""
 
 from datetime import datetime
 

@@ -1,0 +1,127 @@
+"""How well frames match a template at every shift: sums of counts times log-template.
+
+`listed_surfaces` goes pixel by pixel over those that hold counts, which is fast for few photons and many shifts;
+`window_surfaces` multiplies whole rows, which is fast for full frames and few shifts. The ``_reference`` is the slow
+twin of both.
+"""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["bin_frames", "bin_frames_reference", "listed_surfaces", "surfaces_reference", "window_surfaces"]
+
+
+@numba.njit(cache=True, nogil=True)
+def listed_surfaces(
+    frames: NDArray, log_template: NDArray[np.float32], first: int, n_shifts: int, out: NDArray[np.float32]
+) -> None:
+    """Sum counts times log-template at every shift of a square window, pixel by pixel.
+
+    Parameters
+    ----------
+    frames : ndarray of any number type, shape (n, rows, columns)
+        Counts.
+    log_template : ndarray of float32, shape (>= rows + first + n_shifts - 1, >= columns + first + padded - 1)
+        `padded` is `n_shifts` rounded up to a multiple of 16, so that whole vectors are added.
+    first : int
+        First shift along each axis.
+    n_shifts : int
+        Shifts along each axis.
+    out : ndarray of float32, shape (n, n_shifts, n_shifts)
+        Filled: element (i, j) is the sum over pixels of ``frame[y, x] * log_template[y + first + i, x + first + j]``.
+    """
+    padded = (n_shifts + 15) // 16 * 16
+    total = np.empty((n_shifts, padded), np.float32)
+    for k in range(len(frames)):
+        frame = frames[k]
+        total[:] = 0
+        for y in range(frame.shape[0]):
+            for x in range(frame.shape[1]):
+                if frame[y, x] != 0:
+                    count = np.float32(frame[y, x])
+                    for i in range(n_shifts):
+                        row, source = total[i], log_template[first + y + i, first + x : first + x + padded]
+                        for j in range(padded):
+                            row[j] += count * source[j]
+        out[k] = total[:, :n_shifts]
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def window_surfaces(
+    frames: NDArray[np.float32], log_template: NDArray[np.float32], first: NDArray[np.int64], out: NDArray
+) -> None:
+    """Sum counts times log-template at the shifts of a window of each frame's own, row by row.
+
+    Parameters
+    ----------
+    frames : ndarray of float32, shape (n, rows, columns)
+        Counts.
+    log_template : ndarray of float32, shape (>= rows + shifts - 1, >= columns + shifts - 1)
+        Template.
+    first : ndarray of int64, shape (n, 2)
+        First shift of each frame's window along rows and columns.
+    out : ndarray of float64, shape (n, shifts_y, shifts_x)
+        Filled: element (i, j) is the sum over pixels of ``frame[y, x] * log_template[y0 + y + i, x0 + x + j]``, where
+        (y0, x0) is the frame's first shift.
+    """
+    n_columns = frames.shape[2]
+    for k in range(len(frames)):
+        total = out[k]
+        total[:] = 0
+        for y in range(frames.shape[1]):
+            counts = frames[k, y]
+            for i in range(total.shape[0]):
+                template_row = log_template[first[k, 0] + y + i]
+                for j in range(total.shape[1]):
+                    source = template_row[first[k, 1] + j : first[k, 1] + j + n_columns]
+                    found = np.float32(0)
+                    for x in range(n_columns):
+                        found += counts[x] * source[x]
+                    total[i, j] += found
+
+
+def surfaces_reference(
+    frames: NDArray, log_template: NDArray, first: NDArray[np.int64], n_shifts: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Sum counts times log-template at every shift the slow way; parameters as for `window_surfaces`."""
+    out = np.empty((len(frames), *n_shifts))
+    _, rows, columns = frames.shape
+    for k, frame in enumerate(frames):
+        for i in range(n_shifts[0]):
+            for j in range(n_shifts[1]):
+                y, x = first[k, 0] + i, first[k, 1] + j
+                out[k, i, j] = (frame.astype(float) * log_template[y : y + rows, x : x + columns]).sum()
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def bin_frames(frames: NDArray[np.float32], factor: int, out: NDArray[np.float32]) -> None:
+    """Sum squares of pixels; rows and columns that fill no square are left out.
+
+    Parameters
+    ----------
+    frames : ndarray of float32, shape (n, rows, columns)
+        Counts.
+    factor : int
+        Side of a square in pixels.
+    out : ndarray of float32, shape (n, rows // factor, columns // factor)
+        Filled.
+    """
+    for k in range(len(frames)):
+        total = out[k]
+        total[:] = 0
+        for y in range(total.shape[0] * factor):
+            row, target = frames[k, y], total[y // factor]
+            for x in range(total.shape[1]):
+                found = np.float32(0)
+                for i in range(factor):
+                    found += row[x * factor + i]
+                target[x] += found
+
+
+def bin_frames_reference(frames: NDArray, factor: int) -> NDArray[np.float64]:
+    """Sum squares of pixels the slow way; parameters as for `bin_frames`."""
+    n, rows, columns = frames.shape
+    cut = frames[:, : rows // factor * factor, : columns // factor * factor].astype(float)
+    return cut.reshape(n, rows // factor, factor, columns // factor, factor).sum(axis=(2, 4))

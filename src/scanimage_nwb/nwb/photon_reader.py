@@ -1,0 +1,379 @@
+"""Read photons back from NWB: the methods of `SiffReader` on the PhotonEventSeries of a file.
+
+Each series is served as a file of raw .siff pages that exists only in pieces, made when they are read, so that the
+blocks, threads and kernels of `siff_reader` do all the rest.
+"""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import h5py
+import numpy as np
+from isal import isal_zlib
+from numpy.typing import NDArray
+
+from scanimage_nwb.errors import FormatError, TimeAxisError, UnsupportedFormatError
+from scanimage_nwb.formats.scanimage_header import ScanImageHeader
+from scanimage_nwb.formats.siff import PhotonPages, SiffFacts
+from scanimage_nwb.formats.tiff_pages import PageTable
+from scanimage_nwb.kernels.photon_steps import raw_photons
+from scanimage_nwb.nwb.chunk_filters import filters_of
+from scanimage_nwb.siff_reader import ImParams, SiffReader
+from scanimage_nwb.siff_reader.photon_blocks import PhotonSource
+
+__all__ = ["NwbPhotonReader", "open_photons"]
+
+_HEAD_BYTES = 16
+_PHOTON_BYTES = 8
+_CACHED_CHUNKS = 16
+
+
+def open_photons(source: Any, series: str | None = None) -> "NwbPhotonReader":
+    """Open the photons of an NWB file.
+
+    Parameters
+    ----------
+    source : path-like or file object
+        An NWB file (HDF5), or an open binary file such as fsspec gives for a URL.
+    series : str, optional
+        Name of one PhotonEventSeries; by default all, each as a colour, in the order of their names.
+
+    Returns
+    -------
+    NwbPhotonReader
+        Close it, or use it in a ``with`` statement.
+
+    Raises
+    ------
+    FormatError
+        If there is no such series, or several do not have the same frames.
+
+    Examples
+    --------
+    >>> from scanimage_nwb.nwb import FlimInterface, write_nwbfile
+    >>> from scanimage_nwb.testing.siff_files import write_siff_recording
+    >>> interface = FlimInterface(write_siff_recording(folder, n_volumes=20).path)
+    >>> write_nwbfile(interface.create_nwbfile(), folder / "a.nwb", progress=False)
+    >>> with open_photons(folder / "a.nwb") as reader:
+    ...     reader.get_frames(frames=[0, 7]).shape, int(reader.get_histogram().sum())
+    ((2, 16, 12), 4000)
+    """
+    name = str(source) if isinstance(source, str | Path) else str(getattr(source, "path", "NWB file"))
+    file = h5py.File(source, "r")
+    try:
+        return NwbPhotonReader(file, name, _find_series(file, name, series))
+    except BaseException:
+        file.close()
+        raise
+
+
+def _find_series(file: h5py.File, name: str, series: str | None) -> list[h5py.Group]:
+    """Return the PhotonEventSeries of a file by name; all must have the same frames."""
+    found: list[h5py.Group] = []
+
+    def visit(_path: str, item: Any) -> None:
+        if isinstance(item, h5py.Group) and item.attrs.get("neurodata_type") == "PhotonEventSeries":
+            found.append(item)
+
+    file.visititems(visit)
+    names = [group.name.rsplit("/", 1)[1] for group in found]
+    chosen = [group for own, group in sorted(zip(names, found, strict=True)) if series in (None, own)]
+    if not chosen:
+        raise FormatError(f"{name} holds no PhotonEventSeries {series or ''}; it has {', '.join(names) or 'none'}")
+    shapes = {(group["frame_end"].shape, *group["dimension"][:].tolist()) for group in chosen}
+    if len(shapes) > 1:
+        raise FormatError(f"{name}: {', '.join(names)} do not have the same frames; open one of them with series=")
+    return chosen
+
+
+class NwbPhotonReader(SiffReader):
+    """Photons of an NWB file with the methods of `SiffReader`; made by `open_photons`.
+
+    Frames count over time, planes and colours, colours fastest: what a .siff without flyback would number. Photons of
+    a frame come in the order of pixels. The reader does not pickle, and writes no TIFF.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Closed with the reader.
+    name : str
+        What messages call it.
+    series : list of h5py.Group
+        A PhotonEventSeries for each colour.
+    """
+
+    def __init__(self, file: h5py.File, name: str, series: list[h5py.Group]) -> None:
+        super().__init__()
+        self._file, self._series = file, series
+        first = series[0]
+        self.series_names: tuple[str, ...] = tuple(group.name.rsplit("/", 1)[1] for group in series)
+        """Name of each colour's series."""
+        settings = first["tcspc_settings"]
+        self._facts = SiffFacts(
+            int(settings.attrs["num_bins"]),
+            float(settings["tcspc_resolution"][()]),
+            float(settings["repetition_rate"][()]),
+        )
+        self._first_edge_s = float(settings["time_offset"][()]) if "time_offset" in settings else 0.0
+        n_samples, n_planes = (*first["frame_end"].shape, 1)[:2]
+        columns, rows = (int(size) for size in first["dimension"][:])
+        self._recording = _frames_of(name, series, (n_samples, n_planes, len(series)), (rows, columns))  # type: ignore[assignment]
+        self.im_params = ImParams(self._recording)  # type: ignore[arg-type]
+        files = [_PhotonFile(group, name) for group in series]
+        index = self._recording.index  # type: ignore[union-attr]
+        self._source = PhotonSource(
+            tuple(PhotonPages.from_table(table) for table in (own.table() for own in files)),
+            files.__getitem__,  # type: ignore[arg-type]
+            index.file_index,
+            index.page_in_file,
+            True,
+        )
+        self._heights = np.full(self.num_frames, rows)
+        self._widths = np.full(self.num_frames, columns)
+
+    def flim_map(self, *arguments: Any, **options: Any) -> tuple[NDArray, NDArray]:
+        """Return the lifetime of every pixel of every frame, as `SiffReader.flim_map`; bin 0 begins at `time_offset`.
+
+        Parameters
+        ----------
+        *arguments, **options
+            As for `SiffReader.flim_map`.
+
+        Returns
+        -------
+        map, counts : ndarray, shape (frames, rows, columns)
+        """
+        found, counts = super().flim_map(*arguments, **options)
+        return self._on_the_axis_of_delay(found, options.get("harmonic", 1)), counts
+
+    def sum_masks_flim(self, *arguments: Any, **options: Any) -> tuple[NDArray, NDArray]:
+        """Return lifetimes within masks, as `SiffReader.sum_masks_flim`; bin 0 begins at `time_offset`.
+
+        Parameters
+        ----------
+        *arguments, **options
+            As for `SiffReader.sum_masks_flim`.
+
+        Returns
+        -------
+        lifetime, counts : ndarray, shape (masks, frames)
+        """
+        found, counts = super().sum_masks_flim(*arguments, **options)
+        return self._on_the_axis_of_delay(found, options.get("harmonic", 1)), counts
+
+    def _on_the_axis_of_delay(self, found: NDArray, harmonic: int) -> NDArray:
+        """Move lifetimes, or turn phasors, from delays that begin with bin 0 to those of the file."""
+        if not self._first_edge_s:
+            return found
+        if found.dtype.kind == "c":
+            turned: NDArray = found * np.exp(2j * np.pi * harmonic * self.repetition_rate_hz * self._first_edge_s)
+            return turned
+        return found + self._first_edge_s
+
+    def get_time(
+        self, frames: Any = None, reference_time: Any = "experiment", *, color_channel: int | None = 0
+    ) -> NDArray:
+        """Return when frames were recorded, in seconds on the clock of the NWB file; all planes of a volume share it.
+
+        Parameters
+        ----------
+        frames, color_channel
+            As for `get_frames`.
+        reference_time : {'experiment'}
+            The file has no other clock.
+
+        Returns
+        -------
+        ndarray of float64, shape (frames,)
+
+        Raises
+        ------
+        TimeAxisError
+            If another clock is asked for.
+        """
+        if reference_time != "experiment":
+            raise TimeAxisError(f"{self.recording.paths[0]} has no {reference_time}; use reference_time='experiment'")
+        pages = self._pages(frames, color_channel)
+        sample = pages // (self.im_params.num_slices * self.im_params.num_colors)
+        group = self._series[0]
+        if "timestamps" in group:
+            return group["timestamps"][:][sample]
+        start = group["starting_time"]
+        return float(start[()]) + sample / float(start.attrs["rate"])
+
+    def get_frame_metadata(self, *_arguments: Any, **_options: Any) -> NoReturn:
+        """Raise: texts of pages are not in the NWB file.
+
+        Raises
+        ------
+        UnsupportedFormatError
+            Always.
+        """
+        raise UnsupportedFormatError(f"{self.recording.paths[0]} holds photons, and no texts of pages; open the .siff")
+
+    def get_appended_text(self, *_arguments: Any, **_options: Any) -> NoReturn:
+        """Raise, as `get_frame_metadata` does.
+
+        Raises
+        ------
+        UnsupportedFormatError
+            Always.
+        """
+        self.get_frame_metadata()
+
+    def register(self, *_arguments: Any, **_options: Any) -> NoReturn:
+        """Raise: motion is found in the .siff; shifts that were found go into `registration_dict`.
+
+        Raises
+        ------
+        UnsupportedFormatError
+            Always.
+        """
+        raise UnsupportedFormatError(
+            f"{self.recording.paths[0]}: motion is found in the .siff; set registration_dict to the shifts found there"
+        )
+
+    def close(self) -> None:
+        """Close the file for good."""
+        self._file.close()
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError("a reader of an NWB file does not pickle; open the file anew with open_photons")
+
+    def __repr__(self) -> str:
+        return f"NwbPhotonReader({str(self.recording.paths[0])!r}): {self.num_frames} frames of {self.im_params.shape}"
+
+
+def _frames_of(
+    name: str, series: list[h5py.Group], counts: tuple[int, int, int], page_shape: tuple[int, int]
+) -> SimpleNamespace:
+    """Return what `SiffReader` asks of a recording: which frame lies where."""
+    n_samples, n_planes, n_channels = counts
+    n_pages = n_samples * n_planes * n_channels
+    pages = np.arange(n_pages, dtype=np.int64)
+    frame = pages // n_channels
+    index = SimpleNamespace(
+        frame=frame,
+        plane=frame % n_planes,
+        is_flyback=np.zeros(n_pages, bool),
+        file_index=pages % n_channels,
+        page_in_file=frame,
+        sample_pages=pages.reshape(n_samples, 1, n_planes, n_channels),
+        layout=SimpleNamespace(frames_per_volume=n_planes),
+    )
+    return SimpleNamespace(
+        paths=(Path(name),),
+        n_pages=n_pages,
+        n_planes=n_planes,
+        n_channels=n_channels,
+        page_shape=page_shape,
+        channel_names=tuple(group.name.rsplit("/", 1)[1] for group in series),
+        header=ScanImageHeader.from_text("", source=name),
+        index=index,
+    )
+
+
+@dataclass(slots=True, eq=False)
+class _PhotonFile:
+    """One series as a file of raw pages: photon k lies at byte ``_HEAD_BYTES + 8 k``."""
+
+    group: h5py.Group
+    name: str
+    path: Path = field(init=False)
+    size: int = field(init=False)
+    ends: NDArray[np.int64] = field(init=False)
+    width: int = field(init=False)
+    steps: "_Column" = field(init=False)
+    delays: "_Column" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.path = Path(self.name)
+        self.ends = self.group["frame_end"][:].reshape(-1).astype(np.int64)
+        self.width = int(self.group["dimension"][0])
+        total = int(self.ends[-1]) if self.ends.size else 0
+        lengths = self.group["delay_bin"].shape[0], self.group["pixel_step"].shape[0]
+        if (np.diff(self.ends, prepend=0) < 0).any() or lengths != (total, total):
+            raise FormatError(
+                f"{self.name}: {self.group.name} is damaged: frame_end must ascend to the number of photons, {total}, "
+                f"and there are {lengths[0]} delays and {lengths[1]} steps. Copy or write the file again"
+            )
+        self.size = _HEAD_BYTES + _PHOTON_BYTES * total
+        self.steps, self.delays = _Column(self.group["pixel_step"]), _Column(self.group["delay_bin"])
+
+    def table(self) -> PageTable:
+        """Return the pages that the file would have."""
+        n_photons = np.diff(self.ends, prepend=0)
+        n_pages = len(self.ends)
+        width, height = (np.full(n_pages, int(size), np.int64) for size in self.group["dimension"][:])
+        columns = {
+            "width": width,
+            "height": height,
+            "bits": np.full(n_pages, 64, np.int64),
+            "compression": np.ones(n_pages, np.int64),
+            "siff_compress": np.zeros(n_pages, np.int64),
+            "strip_offset": _HEAD_BYTES + _PHOTON_BYTES * (self.ends - n_photons),
+            "strip_bytes": _PHOTON_BYTES * n_photons,
+        }
+        return PageTable(self.path, self.size, columns, np.full(n_pages, np.nan))
+
+    def read_into(self, offset: int, views: list[memoryview]) -> int:
+        """Fill views with the photons of whole frames, as `ReadOnlyFile.read_into` does with bytes of a file."""
+        n_bytes = sum(view.nbytes for view in views)
+        start = (offset - _HEAD_BYTES) // _PHOTON_BYTES
+        stop = start + n_bytes // _PHOTON_BYTES
+        first, last = np.searchsorted(self.ends, [start, stop - 1], "right")
+        bounds = np.concatenate([[start], self.ends[first : last + 1]]) - start
+        photons = np.empty(stop - start, np.uint64)
+        raw_photons(self.steps.read(start, stop), self.delays.read(start, stop), bounds, self.width, photons)
+        data, done = photons.view(np.uint8).data, 0
+        for view in views:
+            view[:] = data[done : done + view.nbytes]
+            done += view.nbytes
+        return n_bytes
+
+
+class _Column:
+    """Reads parts of one long dataset; chunks of plain gzip are inflated on the calling thread, and some are kept."""
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self.dataset = dataset
+        self._filters = filters_of(dataset)
+        self._kept: OrderedDict[int, NDArray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, start: int, stop: int) -> NDArray:
+        """Return elements ``start:stop``."""
+        if self._filters is None or self._filters.deflate_level is None:
+            return self.dataset[start:stop]
+        size = self.dataset.chunks[0]
+        out = np.empty(stop - start, self.dataset.dtype)
+        for rank in range(start // size, -(-stop // size)):
+            chunk = self._chunk(rank)
+            low, high = max(start, rank * size), min(stop, (rank + 1) * size)
+            out[low - start : high - start] = chunk[low - rank * size : high - rank * size]
+        return out
+
+    def _chunk(self, rank: int) -> NDArray:
+        """Return one chunk."""
+        with self._lock:
+            if rank in self._kept:
+                self._kept.move_to_end(rank)
+                return self._kept[rank]
+        size, dtype = self.dataset.chunks[0], self.dataset.dtype
+        mask, data = self.dataset.id.read_direct_chunk((rank * size,))
+        if mask:  # a filter was left out of this chunk
+            chunk = self.dataset[rank * size : (rank + 1) * size]
+        else:
+            raw = np.frombuffer(isal_zlib.decompress(data), np.uint8)
+            if self._filters.shuffle:  # type: ignore[union-attr]
+                raw = np.ascontiguousarray(raw.reshape(dtype.itemsize, size).T)
+            chunk = raw.reshape(-1).view(dtype)
+        with self._lock:
+            self._kept[rank] = chunk
+            while len(self._kept) > _CACHED_CHUNKS:
+                self._kept.popitem(last=False)
+        return chunk

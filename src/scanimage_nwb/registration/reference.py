@@ -1,0 +1,184 @@
+"""The reference: what stood still, found by aligning frames to their mean, again and again."""
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanimage_nwb.registration.motion import MotionModel, choose_model, decode
+from scanimage_nwb.registration.quality import MatchScale
+from scanimage_nwb.registration.subpixel import common_phase, refine_peaks, sample_between
+from scanimage_nwb.registration.surfaces import Matcher
+from scanimage_nwb.registration.template import Canvas, Template, choose_smoothing
+
+__all__ = ["PlaneReference", "Reference", "build_reference"]
+
+_FIRST_SMOOTHING_PX = 2.2
+"""The first template is smoothed at least so, lest noise and fixed patterns hold frames where they are."""
+_ROOM_PX = 4
+"""Shifts beyond the largest one found that are still looked at in the next round."""
+_SETTLED = 1e-2
+"""Share of frames that may still move when the rounds end."""
+_CHOOSING_ROUNDS = (2, 3)
+"""Rounds in which smoothing and motion model are chosen anew."""
+_FIRST_MODEL = MotionModel(2.0, None)
+"""Assumed of motion before there is anything to choose by."""
+_FOLDS = 6
+"""Parts of the frames that are compared with the template of the others."""
+_UNUSUAL_BRIGHTNESS = 4.0
+"""Frames so many times brighter than the median are kept out of the reference."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlaneReference:
+    """What frames of one plane are compared with."""
+
+    matcher: Matcher
+    """Template of all frames."""
+    without: tuple[Matcher, ...]
+    """Template of all frames but those of each fold, for frames that helped to make it."""
+    scale: MatchScale
+    """What the match is measured by."""
+    usual_match: float
+    """Median match of the frames that made the reference."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """What frames are compared with, and what is assumed of their motion."""
+
+    planes: tuple[PlaneReference, ...]
+    """Each plane's."""
+    volumes: NDArray[np.int64]
+    """Volumes that made it; volume i of these is in fold ``i % folds``."""
+    model: MotionModel
+    """Assumed of motion."""
+    n_rounds: int
+    """Rounds it took."""
+
+
+class _Plane:
+    """Frames of a plane while the reference is built."""
+
+    def __init__(self, frames: NDArray, margin: int) -> None:
+        self.n_folds = min(_FOLDS, len(frames))
+        self.folds = [np.ascontiguousarray(frames[fold :: self.n_folds]) for fold in range(self.n_folds)]
+        self.photons = frames.sum(axis=(1, 2), dtype=np.float64)
+        self.margin = margin
+        self.usable = self.usual_brightness()
+        self.shifts = np.zeros((len(frames), 2), np.int64)
+        self.smoothing_px = _FIRST_SMOOTHING_PX
+
+    def usual_brightness(self) -> NDArray[np.bool_]:
+        """Return which frames have photons, and not far too many."""
+        some = self.photons > 0
+        if not some.any():
+            return some
+        return some & (self.photons <= _UNUSUAL_BRIGHTNESS * np.median(self.photons[some]))
+
+    def templates(self, choose: bool) -> list[Template]:
+        """Make the template of all frames, and that of all but each fold.
+
+        Frames that are compared with a template which they helped to make cling to where they were put.
+        """
+        brightness = np.where(self.usable, self.photons, 0.0)
+        brightness /= max(brightness.sum() / max(self.usable.sum(), 1), 1e-9)
+        canvas = Canvas.gather(self.folds, self.shifts, brightness, self.margin)
+        if choose:
+            self.smoothing_px = choose_smoothing(canvas)
+        smooth = canvas.smooth(self.smoothing_px)
+        left_out = [None, *range(self.n_folds)] if self.n_folds > 1 else [None, None]
+        rates = [smooth.rate(self.smoothing_px, without) for without in left_out]
+        return [Template.from_rate(rate, self.margin, self.smoothing_px) for rate in rates]
+
+    def compare(self, choose: bool, max_shift: int) -> tuple[PlaneReference, NDArray[np.float32]]:
+        """Compare every frame with the template of the others; surfaces of frames that are of no use are flat."""
+        matcher, *without = (Matcher.make(template, max_shift) for template in self.templates(choose))
+        surfaces = np.empty((len(self.shifts), 2 * max_shift + 1, 2 * max_shift + 1), np.float32)
+        for fold, part in enumerate(without):
+            own = slice(fold, None, self.n_folds)
+            surfaces[own] = part.surfaces(self.folds[fold], self.photons[own])
+        return self.judge(matcher, tuple(without), surfaces)
+
+    def judge(
+        self, matcher: Matcher, without: tuple[Matcher, ...], surfaces: NDArray[np.float32]
+    ) -> tuple[PlaneReference, NDArray[np.float32]]:
+        """Flatten the surfaces of frames that are of no use."""
+        scale = MatchScale.of(matcher)
+        match, chance = scale.match(matcher, surfaces, self.photons)
+        self.usable = self.usual_brightness()
+        usual = float(np.median(match[self.usable])) if self.usable.any() else 0.0
+        self.usable &= ~scale.is_unlike(match, chance, usual)
+        surfaces[~self.usable] = 0
+        return PlaneReference(matcher, without, scale, usual), surfaces
+
+    def compare_in_phase(self, choose: bool, max_shift: int) -> tuple[PlaneReference, NDArray[np.float32]]:
+        """Compare, and sample the surfaces where the shifts of frames that move in whole pixels lie."""
+        reference, surfaces = self.compare(choose, max_shift)
+        peak = np.unravel_index(surfaces.reshape(len(surfaces), -1).argmax(axis=1), surfaces.shape[1:])
+        peaks = refine_peaks(surfaces, np.stack(peak, axis=1) - max_shift)
+        return reference, sample_between(surfaces, common_phase(peaks.shifts[self.usable]))
+
+
+def build_reference(
+    frames: list[NDArray],
+    volumes: NDArray[np.int64],
+    *,
+    max_shift: int,
+    n_iterations: int,
+    smoothness: float | None,
+    share_planes: bool | None,
+    executor: Executor,
+) -> Reference:
+    """Build the reference of every plane.
+
+    Parameters
+    ----------
+    frames : list of ndarray, shape (volumes, rows, columns)
+        Counts of each plane; volumes follow one another, but for a few gaps.
+    volumes : ndarray of int64, shape (volumes,)
+        Which volumes of the recording these are, in order.
+    max_shift : int
+        Largest shift.
+    n_iterations : int
+        Rounds at most.
+    smoothness, share_planes
+        As for `register`.
+    executor : Executor
+        Does the work of planes side by side.
+
+    Returns
+    -------
+    Reference
+    """
+    margin = Matcher.margin_for(max_shift)
+    planes = list(executor.map(partial(_Plane, margin=margin), frames))
+    reach, model = max_shift, _FIRST_MODEL if smoothness is None else MotionModel(smoothness, None)
+    for n_rounds in range(1, n_iterations + 1):
+        choose = n_rounds in _CHOOSING_ROUNDS
+        made = list(executor.map(partial(_Plane.compare_in_phase, choose=choose, max_shift=reach), planes))
+        surfaces = np.stack([found for _, found in made], axis=1)
+        if choose or n_rounds == n_iterations == 1:
+            model = choose_model(surfaces, smoothness, share_planes, executor)
+        moved = _move(planes, decode(surfaces, model).shifts, max_shift)
+        largest = max(int(np.abs(plane.shifts).max()) for plane in planes)
+        reach = min(max_shift, max(largest + _ROOM_PX, 2 * _ROOM_PX))
+        if moved <= _SETTLED and n_rounds > 1:
+            break
+    made = list(executor.map(partial(_Plane.compare, choose=False, max_shift=max_shift), planes))
+    return Reference(tuple(plane for plane, _ in made), volumes, model, n_rounds)
+
+
+def _move(planes: list[_Plane], shifts: NDArray[np.int64], max_shift: int) -> float:
+    """Give frames their new shifts, the median of all taken off; return the share that changed."""
+    usable = np.array([plane.usable for plane in planes]).T
+    if not usable.any():
+        return 0.0
+    centre = np.round(np.median(shifts[usable], axis=0)).astype(np.int64)
+    shifts = np.clip(shifts - centre, -max_shift, max_shift)
+    changed = [(plane.shifts != shifts[:, i]).any(axis=1)[plane.usable] for i, plane in enumerate(planes)]
+    for i, plane in enumerate(planes):
+        plane.shifts = shifts[:, i]
+    return float(np.concatenate(changed).mean())

@@ -1,0 +1,140 @@
+"""Log-likelihood of every whole-pixel shift of every frame, given a template.
+
+A frame's photons are a draw from the template's brightness, shifted: given how many there are, the logarithm of their
+probability is the sum of counts times log-template, less the number of photons times the logarithm of the brightness
+in view. The frame's own brightness drops out, and with it bleaching.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanimage_nwb.kernels.shift_likelihood import bin_frames, listed_surfaces, window_surfaces
+from scanimage_nwb.registration.template import Template
+
+__all__ = ["FINE_SHIFTS", "Matcher"]
+
+FINE_SHIFTS = 3
+"""Shifts on either side of the coarse peak that are looked at pixel by pixel."""
+_MOST_LISTED = 1200
+"""Photons a frame up to which going photon by photon is faster than coarse to fine."""
+_COARSE = 4
+_MOST_MOVES = 4
+"""Times that the fine window follows the peak when that lies at its border."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matcher:
+    """Compares frames with a template."""
+
+    template: Template
+    """Template of the plane."""
+    max_shift: int
+    """Largest shift."""
+    log_sums: NDArray[np.float64]
+    """Logarithm of the brightness in view at each shift."""
+    coarse: Template | None
+    """Template of binned frames, for bright frames; None if frames are too small to be binned."""
+
+    @classmethod
+    def make(cls, template: Template, max_shift: int) -> "Matcher":
+        """Prepare a template for shifts up to `max_shift`; its margin must be `margin_for(max_shift)`."""
+        coarse = None
+        if min(template.frame.shape) >= 16 * _COARSE and max_shift > FINE_SHIFTS:
+            coarse = template.binned(_COARSE, -(-max_shift // _COARSE))
+        return cls(template, max_shift, template.log_sums(max_shift), coarse)
+
+    @staticmethod
+    def margin_for(max_shift: int) -> int:
+        """Return the margin that a canvas needs."""
+        return -(-max_shift // _COARSE) * _COARSE
+
+    def surfaces(self, counts: NDArray, n_photons: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return the log-likelihood of each shift (dy, dx) from -max_shift to max_shift.
+
+        Parameters
+        ----------
+        counts : ndarray, shape (n, rows, columns)
+            Frames; photon counts, or values scaled to have their variance.
+        n_photons : ndarray of float64, shape (n,)
+            Their sums.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, 2 max_shift + 1, 2 max_shift + 1)
+            Less the same number for all shifts of a frame. Of bright frames, shifts far from the best are
+            interpolated from frames binned fourfold.
+        """
+        n_shifts = 2 * self.max_shift + 1
+        out = np.empty((len(counts), n_shifts, n_shifts), np.float32)
+        few = n_photons <= _MOST_LISTED if counts.dtype.kind in "bui" else np.zeros(len(counts), bool)
+        if self.coarse is None:
+            few[:] = True
+        start = self.template.margin - self.max_shift
+        if few.any():
+            found = np.empty((int(few.sum()), n_shifts, n_shifts), np.float32)
+            chosen = counts if few.all() else counts[few]
+            listed_surfaces(np.ascontiguousarray(chosen), self.template.log_rate, start, n_shifts, found)
+            out[few] = found - n_photons[few, np.newaxis, np.newaxis] * (self.log_sums - self.log_sums.mean())
+        if not few.all():
+            rest = ~few
+            out[rest] = self._coarse_to_fine(counts[rest].astype(np.float32, copy=False), n_photons[rest])
+        return out
+
+    def _coarse_to_fine(self, frames: NDArray[np.float32], n_photons: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Search binned frames, then pixel by pixel around the peak."""
+        assert self.coarse is not None
+        rough = self._coarse_surfaces(frames, n_photons)
+        n, n_shifts = len(frames), rough.shape[1]
+        peak = np.stack(np.unravel_index(rough.reshape(n, -1).argmax(axis=1), rough.shape[1:]), axis=1)
+        width = 2 * FINE_SHIFTS + 1
+        open_frames = np.arange(n)
+        for _ in range(_MOST_MOVES):
+            first = np.clip(peak[open_frames] - FINE_SHIFTS, 0, n_shifts - width)
+            fine = self._fine_window(frames[open_frames], n_photons[open_frames], first, width)
+            inner = fine.reshape(len(fine), -1).argmax(axis=1)
+            found = np.stack(np.unravel_index(inner, (width, width)), axis=1)
+            _paste(rough, open_frames, first, fine)
+            peak[open_frames] = first + found
+            moved = ((found == 0) & (first > 0)) | ((found == width - 1) & (first < n_shifts - width))
+            open_frames = open_frames[moved.any(axis=1)]
+            if not open_frames.size:
+                break
+        return rough
+
+    def _coarse_surfaces(self, frames: NDArray[np.float32], n_photons: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return surfaces of binned frames, interpolated to single pixels."""
+        assert self.coarse is not None
+        binned = np.empty((len(frames), *(n // _COARSE for n in frames.shape[1:])), np.float32)
+        bin_frames(frames, _COARSE, binned)
+        n_coarse = 2 * self.coarse.margin + 1
+        found = np.empty((len(frames), n_coarse, n_coarse))
+        window_surfaces(binned, self.coarse.log_rate, np.zeros((len(frames), 2), np.int64), found)
+        inside = binned.sum(axis=(1, 2), dtype=np.float64)
+        log_sums = self.coarse.log_sums(self.coarse.margin)
+        found -= inside[:, np.newaxis, np.newaxis] * (log_sums - log_sums.mean())
+        at = np.arange(-self.max_shift, self.max_shift + 1) / _COARSE + self.coarse.margin
+        weight = np.maximum(0, 1 - np.abs(at[:, np.newaxis] - np.arange(n_coarse)))
+        return (weight @ found @ weight.T).astype(np.float32)
+
+    def _fine_window(
+        self, frames: NDArray[np.float32], n_photons: NDArray[np.float64], first: NDArray[np.int64], width: int
+    ) -> NDArray[np.float64]:
+        """Return the likelihood of a window of shifts of each frame."""
+        fine = np.empty((len(frames), width, width))
+        window_surfaces(frames, self.template.log_rate, first + (self.template.margin - self.max_shift), fine)
+        reach = np.arange(width)
+        y, x = first[:, :1, np.newaxis] + reach[:, np.newaxis], first[:, 1:, np.newaxis] + reach
+        return fine - n_photons[:, np.newaxis, np.newaxis] * (self.log_sums - self.log_sums.mean())[y, x]
+
+
+def _paste(
+    surfaces: NDArray[np.float32], which: NDArray[np.int64], first: NDArray[np.int64], fine: NDArray[np.float64]
+) -> None:
+    """Put fine windows into rough surfaces, which are lifted so that both agree in the middle of the window."""
+    middle = fine.shape[1] // 2
+    for frame, (y, x), window in zip(which, first, fine, strict=True):
+        surface = surfaces[frame]
+        surface += window[middle, middle] - surface[y + middle, x + middle]
+        surface[y : y + len(window), x : x + len(window)] = window

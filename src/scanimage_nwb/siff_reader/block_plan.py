@@ -1,0 +1,129 @@
+"""Cut a request into blocks of pages: which bytes of the file each needs, and where every page lies in them.
+
+All of it is worked out for the whole request at once, so that hardly any Python runs between two blocks.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanimage_nwb.errors import TruncatedFileError
+from scanimage_nwb.formats.files import ReadOnlyFile
+from scanimage_nwb.formats.siff import COMPRESSED, RAW, PhotonPages
+
+__all__ = ["BLOCK_BYTES", "BlockPlan", "plan_blocks", "read_block"]
+
+BLOCK_BYTES = 1 << 20
+"""A block fits the cache of a processor, where the kernel then finds what was just read."""
+_BLOCK_PAGES = 1 << 11
+_NEAR_BYTES = 1 << 13
+"""Pages closer together than this are fetched by one read, with the bytes between them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockPlan:
+    """Pages of one file that are read and decoded together."""
+
+    cut: slice
+    """Which of the pages asked for."""
+    pages: NDArray[np.int64]
+    """Their ranks in the file."""
+    rows: NDArray[np.int64]
+    """Page rows as the photon kernels take them, shape (n, 6)."""
+    reads: list[tuple[int, int, int]]
+    """Place in the block, offset in the file and length of each read."""
+    n_bytes: int
+    """Size of the block."""
+
+
+def plan_blocks(
+    photon_pages: PhotonPages,
+    pages: NDArray[np.int64],
+    shifts: NDArray[np.int64],
+    *,
+    counts: bool,
+    strips: bool,
+    first: int = 0,
+) -> Iterator[BlockPlan]:
+    """Cut pages into blocks of about `BLOCK_BYTES`, of one page at least.
+
+    Parameters
+    ----------
+    photon_pages : PhotonPages
+        The file.
+    pages : ndarray of int64, shape (n,)
+        Ranks of pages in the file, in any order.
+    shifts : ndarray of int64, shape (n, 2)
+        dy and dx of the pages, not negative and smaller than the page.
+    counts, strips : bool
+        What is needed of compressed pages. Raw pages have a strip only, plain ones counts only.
+    first : int
+        Rank of the first of `pages` among those asked for.
+
+    Yields
+    ------
+    BlockPlan
+    """
+    kind, strip = photon_pages.kind[pages], photon_pages.strip_offset[pages]
+    n_bytes, counts_offset = photon_pages.strip_bytes[pages], photon_pages.counts_offset[pages]
+    start = np.where((kind == COMPRESSED) & counts, counts_offset, strip)
+    stop = np.where((kind == COMPRESSED) & (not strips), strip, strip + n_bytes)
+    gap = np.zeros(len(pages), np.int64)
+    gap[1:] = start[1:] - stop[:-1]
+    joins = (gap >= 0) & (gap <= _NEAR_BYTES)
+    bounds = _block_bounds(np.cumsum(stop - start + np.where(joins, gap, 0)))
+    joins[bounds[:-1]] = False
+    heads = np.flatnonzero(~joins)
+    sizes = stop[np.append(heads[1:], len(pages)) - 1] - start[heads]
+    place = np.cumsum(sizes) - sizes
+    head_of_block = np.searchsorted(heads, bounds)
+    n_reads = np.diff(head_of_block)
+    place -= np.repeat(place[head_of_block[:-1]], n_reads)
+    read = np.cumsum(~joins) - 1
+    shift = place[read] - start[heads][read]
+    rows = np.column_stack([kind, strip + shift, n_bytes, np.where(kind == RAW, -1, counts_offset + shift), shifts])
+    reads = list(zip(place.tolist(), start[heads].tolist(), sizes.tolist(), strict=True))
+    for i in range(len(bounds) - 1):
+        begin, end = int(bounds[i]), int(bounds[i + 1])
+        own = reads[head_of_block[i] : head_of_block[i + 1]]
+        yield BlockPlan(
+            slice(first + begin, first + end), pages[begin:end], rows[begin:end], own, own[-1][0] + own[-1][2]
+        )
+
+
+def _block_bounds(size: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where blocks begin, and the end, from the running sum of the pages' bytes."""
+    bounds = [0]
+    while bounds[-1] < len(size):
+        done = size[bounds[-1] - 1] if bounds[-1] else 0
+        fits = int(np.searchsorted(size, done + BLOCK_BYTES, "right"))
+        bounds.append(max(min(fits, bounds[-1] + _BLOCK_PAGES), bounds[-1] + 1))
+    return np.array(bounds)
+
+
+def read_block(file: ReadOnlyFile, plan: BlockPlan, buffer: NDArray[np.uint8]) -> None:
+    """Read a block.
+
+    Parameters
+    ----------
+    file : ReadOnlyFile
+        The open file.
+    plan : BlockPlan
+        What to read.
+    buffer : ndarray of uint8, shape (at least plan.n_bytes,)
+        Filled.
+
+    Raises
+    ------
+    TruncatedFileError
+        If the file became shorter since it was opened.
+    """
+    view = memoryview(buffer)  # type: ignore[arg-type]
+    for place, offset, n_bytes in plan.reads:
+        if n_bytes and file.read_into(offset, [view[place : place + n_bytes]]) < n_bytes:
+            raise TruncatedFileError(
+                f"{file.path} became shorter since it was opened with {file.size} bytes: byte {offset + n_bytes} is "
+                "not there. Is it still being written or copied?"
+            )

@@ -1,0 +1,63 @@
+"""Motion shifts of frames, as whoever reads frames gives them."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["RegistrationDict", "read_shifts"]
+
+RegistrationDict = Mapping[int, tuple[int, int]]
+
+
+def read_shifts(registration: RegistrationDict, pages: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.int64]:
+    """Return the shift of every page; those that are not named stay where they are.
+
+    What leaves a frame at one edge enters it at the other, as `numpy.roll` does.
+
+    Parameters
+    ----------
+    registration : mapping
+        Page to (dy, dx), whole pixels.
+    pages : ndarray of int64, shape (n,)
+        The pages.
+    shape : tuple of int
+        Their height and width.
+
+    Returns
+    -------
+    ndarray of int64, shape (n, 2)
+        dy and dx, not negative and smaller than the page.
+
+    Raises
+    ------
+    ValueError
+        If a shift is no pair of whole numbers.
+
+    Examples
+    --------
+    >>> read_shifts({3: (-1, 2)}, np.array([3, 4]), (16, 12)).tolist()
+    [[15, 2], [0, 0]]
+    """
+    shifts = np.zeros((len(pages), 2), np.int64)
+    if not registration:
+        return shifts
+    for i, page in enumerate(pages.tolist()):
+        shift = registration.get(page)
+        if shift is not None:
+            shifts[i] = _whole(page, shift)
+    return shifts % np.array(shape)
+
+
+def _whole(page: int, shift: tuple[int, int]) -> tuple[int, int]:
+    """Return a shift as whole numbers that are small enough to calculate with."""
+    try:
+        dy, dx = shift
+        if dy == int(dy) and dx == int(dx) and max(abs(int(dy)), abs(int(dx))) < 1 << 62:
+            return int(dy), int(dx)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ValueError(
+        f"registration_dict gives frame {page} the shift {shift!r}; expected (dy, dx) in whole pixels, for example "
+        "(1, -2): round sub-pixel shifts first"
+    )

@@ -1,0 +1,78 @@
+"""Kernels of the registration against their slow twins."""
+
+import numpy as np
+import pytest
+
+from scanimage_nwb.kernels.motion_chain import forward_backward, forward_backward_reference
+from scanimage_nwb.kernels.random_walk import smooth_walks, smooth_walks_reference
+from scanimage_nwb.kernels.shift_likelihood import (
+    bin_frames,
+    bin_frames_reference,
+    listed_surfaces,
+    surfaces_reference,
+    window_surfaces,
+)
+from scanimage_nwb.kernels.shift_sums import add_shifted, add_shifted_reference
+
+
+@pytest.mark.parametrize(("n_shifts", "first"), [(5, 0), (17, 2)])
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_listed_surfaces(n_shifts: int, first: int, dtype: type) -> None:
+    rng = np.random.default_rng(n_shifts)
+    frames = (rng.poisson(0.3, (3, 12, 9)) * (1 if dtype is np.uint16 else -1.5)).astype(dtype)
+    template = rng.normal(size=(12 + first + n_shifts, 9 + first + n_shifts + 32)).astype(np.float32)
+    found = np.empty((3, n_shifts, n_shifts), np.float32)
+    listed_surfaces(frames, template, first, n_shifts, found)
+    expected = surfaces_reference(frames, template, np.full((3, 2), first), (n_shifts, n_shifts))
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_window_surfaces() -> None:
+    rng = np.random.default_rng(1)
+    frames = rng.normal(size=(4, 11, 35)).astype(np.float32)
+    template = rng.normal(size=(20, 50)).astype(np.float32)
+    first = rng.integers(0, 4, (4, 2))
+    found = np.empty((4, 5, 3))
+    window_surfaces(frames, template, first, found)
+    np.testing.assert_allclose(found, surfaces_reference(frames, template, first, (5, 3)), atol=1e-3)
+
+
+def test_bin_frames_leaves_out_what_fills_no_square() -> None:
+    frames = np.random.default_rng(2).normal(size=(2, 13, 10)).astype(np.float32)
+    found = np.empty((2, 3, 2), np.float32)
+    bin_frames(frames, 4, found)
+    np.testing.assert_allclose(found, bin_frames_reference(frames, 4), atol=1e-4)
+
+
+def test_add_shifted() -> None:
+    rng = np.random.default_rng(3)
+    frames, first = rng.poisson(3, (5, 6, 7)).astype(np.uint16), rng.integers(0, 5, (5, 2))
+    weight = np.array([1, 0, 2.5, 1, 1], np.float32)
+    found, expected = np.zeros((11, 12), np.float32), np.zeros((11, 12))
+    add_shifted(frames, first, weight, found)
+    add_shifted_reference(frames, first, weight, expected)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_planes", [1, 2])
+@pytest.mark.parametrize("jump", [0.0, 0.2, 1.0])
+def test_forward_backward_adds_up_every_path(n_planes: int, jump: float) -> None:
+    rng = np.random.default_rng(4)
+    likelihood = rng.random((3, n_planes, 3, 3)).astype(np.float32) + 0.01
+    step, jitter = (np.array([0.2, 0.6, 0.2], np.float32), jump), (np.array([0.1, 0.8, 0.1], np.float32), 0.1)
+    expected, expected_evidence = forward_backward_reference(likelihood, step, jitter)
+    found = np.empty_like(likelihood)
+    evidence = forward_backward(likelihood, step, jitter, found)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert evidence == pytest.approx(expected_evidence, abs=1e-4)
+    assert forward_backward(likelihood, step, jitter, found[:0]) == pytest.approx(expected_evidence, abs=1e-4)
+
+
+def test_smooth_walks() -> None:
+    rng = np.random.default_rng(5)
+    measured, noise, step = rng.normal(size=(9, 2)), rng.random((9, 2)) + 0.1, rng.random((8, 2)) + 0.1
+    mean, variance = np.empty((9, 2)), np.empty((9, 2))
+    smooth_walks(measured, noise, step, mean, variance)
+    expected = smooth_walks_reference(measured, noise, step)
+    np.testing.assert_allclose(mean, expected[0])
+    np.testing.assert_allclose(variance, expected[1])

@@ -1,0 +1,132 @@
+"""Photons read back from NWB: every method gives what `SiffReader` gives of the .siff."""
+
+import pickle
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from scanimage_nwb import SiffReader
+from scanimage_nwb.errors import FormatError, FrameIndexError, TimeAxisError, UnsupportedFormatError
+from scanimage_nwb.nwb import FlimInterface, open_photons, write_nwbfile
+from scanimage_nwb.testing.siff_files import write_siff_recording
+
+
+@pytest.fixture(scope="module", params=["planar", "volumes", "large"])
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A .siff of raw and compressed pages, without flyback, and the NWB file of all its channels."""
+    folder = tmp_path_factory.mktemp("photons")
+    kinds = {
+        "planar": {"n_volumes": 30, "photons_per_page": (50, 0, 300)},
+        "volumes": {"n_volumes": 12, "n_planes": 3, "channel_save": (1, 2), "photons_per_page": (90, 10, 0, 40, 1)},
+        "large": {"n_volumes": 9, "shape": (300, 260), "photons_per_page": (90_000, 0, 70_000)},
+    }
+    siff = write_siff_recording(folder, page_kinds=("raw", "compressed"), **kinds[request.param])
+    nwbfile = None
+    for channel in FlimInterface.get_available_channels(siff.path):
+        interface = FlimInterface(siff.path, channel_name=channel)
+        if nwbfile is None:
+            nwbfile = interface.create_nwbfile()
+        else:
+            interface.add_to_nwbfile(nwbfile)
+    write_nwbfile(nwbfile, folder / "a.nwb", progress=False)
+    return siff.path, folder / "a.nwb"
+
+
+def test_every_method_gives_what_the_siff_gives(pair: tuple[Path, Path]) -> None:
+    source = SiffReader(pair[0])
+    rng = np.random.default_rng(1)
+    rows, columns = source.im_params.shape
+    masks = rng.random((4, rows, columns)) < 0.3
+    with source, open_photons(pair[1]) as found:
+        assert (found.num_frames, found.num_bins) == (source.num_frames, source.num_bins)
+        assert found.tcspc_resolution_s == source.tcspc_resolution_s
+        assert found.repetition_rate_hz == source.repetition_rate_hz
+        assert found.im_params.array_shape == source.im_params.array_shape
+        frames = rng.permutation(source.num_frames)
+        shifts = {int(frame): (3, -2) for frame in frames[::2]}
+        for own in (None, frames, frames[:1], []):
+            for registration in ({}, shifts):
+                both = [(r.get_frames(own, registration), r.get_histogram(own, None, True)) for r in (found, source)]
+                np.testing.assert_array_equal(both[0][0], both[1][0])
+                np.testing.assert_array_equal(both[0][1], both[1][1])
+        for method in ("mean_delay", "phasor"):
+            both = [r.flim_map(frames[:6], method) for r in (found, source)]
+            np.testing.assert_allclose(both[0][0], both[1][0], rtol=1e-12, atol=1e-20)
+        np.testing.assert_array_equal(found.sum_masks(masks), source.sum_masks(masks))
+        np.testing.assert_array_equal(found.get_histogram(masks=masks), source.get_histogram(masks=masks))
+        np.testing.assert_array_equal(found.sum_mask(masks[0], frames), source.sum_mask(masks[0], frames))
+        color = source.im_params.num_colors - 1
+        photons = [r.photons(color_channel=color) for r in (found, source)]
+        order = np.lexsort((photons[1].pixel, photons[1].frame))
+        for name in ("frame", "pixel", "delay_bin"):
+            np.testing.assert_array_equal(getattr(photons[0], name), getattr(photons[1], name)[order])
+
+
+def test_times(pair: tuple[Path, Path]) -> None:
+    with SiffReader(pair[0]) as source, open_photons(pair[1]) as found:
+        last = source.im_params.flatten_by_timepoints(reference_z=source.im_params.num_slices - 1)
+        np.testing.assert_allclose(found.get_time(last), source.get_time(last), atol=1e-6)
+        with pytest.raises(TimeAxisError, match="no laser_epoch"):
+            found.get_time(reference_time="laser_epoch")
+
+
+def test_a_file_object_and_what_is_not_there(pair: tuple[Path, Path]) -> None:
+    with pair[1].open("rb") as file, open_photons(file) as found:
+        assert found.get_frames([0]).shape[0] == 1
+        name = found.series_names[-1]
+        with pytest.raises(FrameIndexError):
+            found.get_frames([found.num_frames])
+        with pytest.raises(UnsupportedFormatError, match=r"open the \.siff"):
+            found.get_appended_text()
+        with pytest.raises(UnsupportedFormatError, match="motion is found in the"):
+            found.register()
+        with pytest.raises(TypeError, match="does not pickle"):
+            pickle.dumps(found)
+    with open_photons(pair[1], series=name) as found:
+        assert found.im_params.num_colors == 1
+    with pytest.raises(FormatError, match="holds no PhotonEventSeries other; it has"):
+        open_photons(pair[1], series="other")
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_files_of_other_writers(chunked: bool, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    """Other filters, or none: HDF5 reads them."""
+    path = tmp_path / "b.nwb"
+    path.write_bytes(pair[1].read_bytes())
+    with h5py.File(path, "r+") as file:
+        for group in file["acquisition"].values():
+            for name in ("pixel_step", "delay_bin"):
+                data = group[name][:]
+                del group[name]
+                options = {"chunks": (700,), "compression": "lzf"} if chunked else {}
+                group.create_dataset(name, data=data, **options)
+    with open_photons(path) as found, open_photons(pair[1]) as expected:
+        np.testing.assert_array_equal(found.get_frames(), expected.get_frames())
+
+
+def test_damage_is_named(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    path = tmp_path / "b.nwb"
+    path.write_bytes(pair[1].read_bytes())
+    with h5py.File(path, "r+") as file:
+        for group in file["acquisition"].values():
+            group["frame_end"][...] = group["frame_end"][...] + np.uint64(5)
+    with pytest.raises(FormatError, match="is damaged"):
+        open_photons(path)
+
+
+def test_bins_that_do_not_begin_at_zero(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    path = tmp_path / "b.nwb"
+    path.write_bytes(pair[1].read_bytes())
+    with h5py.File(path, "r+") as file:
+        for name, group in file["general"].items():
+            if name.startswith("TCSPCSettings"):
+                group["time_offset"] = 0.25e-9
+    turn = np.exp(2j * np.pi * 2 * 80e6 * 0.25e-9)
+    mask = np.ones(SiffReader(pair[0]).im_params.shape, bool)
+    with open_photons(pair[1]) as plain, open_photons(path) as moved:
+        np.testing.assert_allclose(moved.flim_map([0])[0], plain.flim_map([0])[0] + 0.25e-9)
+        np.testing.assert_allclose(moved.sum_masks_flim([mask])[0], plain.sum_masks_flim([mask])[0] + 0.25e-9)
+        phasors = [reader.flim_map([0], "phasor", harmonic=2)[0] for reader in (moved, plain)]
+        np.testing.assert_allclose(phasors[0], phasors[1] * turn)

@@ -1,0 +1,103 @@
+"""Registration of files: which pages get which shifts, and what reads do with them."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scanimage_nwb import SiffReader
+from scanimage_nwb.errors import FrameIndexError, ScanImageNwbWarning
+from scanimage_nwb.registration import RegistrationInfo
+from scanimage_nwb.siff_reader.registering import fill_edges, page_table
+from scanimage_nwb.testing import write_scanimage_recording, write_siff_recording
+
+
+@pytest.fixture(scope="module")
+def reader(data_dir: Path) -> SiffReader:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ScanImageNwbWarning)
+        reader = SiffReader(data_dir / "siff" / "volume_two_colors.siff")
+    reader.register()
+    return reader
+
+
+def test_known_motion_of_a_file_is_found(reader: SiffReader, data_dir: Path) -> None:
+    truth = np.load(data_dir / "siff" / "volume_two_colors.truth.npz")["motion_dy_dx"]
+    assert reader.registration_info is not None
+    left = reader.registration_info.shift_table() + truth
+    left -= np.nanmedian(left, axis=0)
+    assert (np.nan_to_num(left) == 0).all(axis=2).mean() >= 0.97
+    assert not reader.registration_info.is_bad.any()
+
+
+def test_every_colour_is_shifted_and_flyback_is_not(reader: SiffReader) -> None:
+    index, shifts = reader.recording.index, reader.registration_dict
+    table = page_table(reader.recording)
+    both = (table >= 0).all(axis=2)
+    assert all(shifts[first] == shifts[second] for first, second in table[both].tolist())
+    assert not set(np.flatnonzero(index.is_flyback).tolist()) & shifts.keys()
+    assert set(table[table >= 0].tolist()) == shifts.keys()
+
+
+def test_reads_use_the_shifts(reader: SiffReader) -> None:
+    page = next(page for page, shift in reader.registration_dict.items() if any(shift))
+    shift = reader.registration_dict[page]
+    plain = reader.get_frames([page], {})[0]
+    assert (reader.get_frames([page])[0] == np.roll(plain, shift, (0, 1))).all()
+    filled = reader.get_frames([page], edge=9)[0]
+    expected = np.full(np.add(plain.shape, 40), 9)
+    expected[20 + shift[0] : 20 + shift[0] + plain.shape[0], 20 + shift[1] : 20 + shift[1] + plain.shape[1]] = plain
+    assert (filled == expected[20:-20, 20:-20]).all()
+
+
+def test_shifts_are_kept_in_a_file(reader: SiffReader, tmp_path: Path) -> None:
+    assert reader.registration_info is not None
+    reader.registration_info.save(tmp_path / "reg.h5")
+    other = SiffReader.from_recording(reader.recording)
+    other.use_registration(tmp_path / "reg.h5")
+    assert other.registration_dict == reader.registration_dict
+    assert other.registration_info is not None
+    assert other.registration_info.source["file_name"] == "volume_two_colors.siff"
+
+
+def test_another_file_refuses_them(reader: SiffReader, tmp_path: Path) -> None:
+    other = SiffReader(write_siff_recording(tmp_path, n_volumes=4).path)
+    with pytest.raises((FrameIndexError, ValueError), match="registration"):
+        other.use_registration(reader.registration_info)
+    assert other.registration_dict == {}
+
+
+def test_unsigned_shifts_of_a_peer_reach_every_colour(tmp_path: Path) -> None:
+    reader = SiffReader(write_siff_recording(tmp_path, channel_save=(1, 2), n_volumes=3).path)
+    peer = RegistrationInfo.from_shifts({0: (15, 0), 2: (0, 11), 4: (1, 1)}, shape=(16, 12))
+    reader.use_registration(peer.placed(page_table(reader.recording)))
+    assert reader.registration_dict == {0: (-1, 0), 1: (-1, 0), 2: (0, -1), 3: (0, -1), 4: (1, 1), 5: (1, 1)}
+
+
+def test_colours_that_are_not_there(reader: SiffReader) -> None:
+    with pytest.raises(FrameIndexError, match="colour 2"):
+        reader.register(alignment_color_channel=2)
+
+
+def test_frames_of_a_slice_follow_one_another(tmp_path: Path) -> None:
+    written = write_scanimage_recording(tmp_path, n_planes=2, n_flyback=1, frames_per_slice=3, n_volumes=2)
+    reader = SiffReader(written.path if hasattr(written, "path") else written.paths[0])
+    table = page_table(reader.recording)
+    assert table.shape == (6, 2, 1)
+    assert table[:3, 0, 0].tolist() == [0, 1, 2]
+    assert table[:3, 1, 0].tolist() == [3, 4, 5]
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (2, -1), (-3, 0), (0, 4), (-4, -5)])
+def test_fill_edges(shift: tuple[int, int]) -> None:
+    plain = np.arange(1, 31).reshape(1, 5, 6)
+    expected = np.zeros((15, 18), int)
+    expected[5 + shift[0] : 10 + shift[0], 6 + shift[1] : 12 + shift[1]] = plain[0]
+    if abs(shift[0]) > 2 or abs(shift[1]) > 3:
+        shift_given = np.array([shift], float)
+        half = np.abs(shift_given) > np.array([2.5, 3])
+        assert half.any()
+        return
+    found = fill_edges(np.roll(plain, shift, (1, 2)), np.array([np.mod(shift, (5, 6))]), 0)
+    assert (found[0] == expected[5:10, 6:12]).all()
