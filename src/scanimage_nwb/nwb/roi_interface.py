@@ -176,7 +176,11 @@ class RoiTracesInterface(WholeFileWriting, BaseSegmentationExtractorInterface):
         name, description, unit = _SERIES[base]
         of_channel = f", channel {channel}" if channel else ""
         suffix = f"Channel{channel}{self.suffix}" if channel else self.suffix
-        return {"name": f"{name}{suffix}", "description": f"{description}{of_channel}.", "unit": unit}
+        return {
+            "name": f"{name}{suffix}",
+            "description": f"{description}{of_channel}.",
+            "unit": self.segmentation.units.get(kind, unit),
+        }
 
     def get_original_timestamps(self) -> NDArray[np.float64]:
         """Return times counted from the rate, whatever times were set since.

@@ -86,10 +86,9 @@ def _read_file(file: h5py.File, path: Path) -> Segmentation:
         RoiSet.from_pixels(pixels, shape, weights=weights, properties=_columns(estimates, n_rois, path)),
         traces,
         _images(estimates, shape),
-        _rate(file),
-        None,
-        "CaImAn",
-        path,
+        sampling_rate_hz=_rate(file),
+        program="CaImAn",
+        path=path,
     )
     found.check()
     others = sorted(name for name in estimates if name not in _READ and _array(estimates, name) is not None)

@@ -95,10 +95,10 @@ def _read_plane(folder: Path) -> tuple[Segmentation, list[str]]:
         _masks(folder, stat, pixels, shape, range(len(stat)), columns),
         traces,
         _images(ops, shape, folder),
-        _rate(ops),
-        int(number[1]) if number else None,
-        "suite2p",
-        folder,
+        sampling_rate_hz=_rate(ops),
+        plane=int(number[1]) if number else None,
+        program="suite2p",
+        path=folder,
     )
     found.check()
     return found, _ignored(folder, stat, ops)
@@ -127,10 +127,10 @@ def _read_combined(folder: Path) -> tuple[Segmentation, ...]:
             _masks(folder, [stat[i] for i in own], pixels, shape, own.tolist(), of_plane),
             {kind: trace[:, own] for kind, trace in traces.items()},
             images,
-            _rate(ops),
-            plane,
-            "suite2p",
-            folder,
+            sampling_rate_hz=_rate(ops),
+            plane=plane,
+            program="suite2p",
+            path=folder,
         )
         part.check()
         found.append(part)

@@ -52,6 +52,7 @@ def extract_photon_traces(
     rois: RoiSet,
     *,
     color_channel: int = 0,
+    pages: NDArray[np.int64] | None = None,
     shifts: ArrayLike | None = None,
     edges: Edges = "leave_out",
     offset_s: float = 0.0,
@@ -72,6 +73,8 @@ def extract_photon_traces(
         Masks, of the same planes, rows and columns.
     color_channel : int
         Colour, from 0.
+    pages : ndarray of int, shape (samples, planes), optional
+        Frames of the samples, in place of all whole volumes of the colour.
     shifts, edges
         As for `iter_traces`; by default the reader's own `registration_dict`.
     offset_s : float
@@ -105,7 +108,7 @@ def extract_photon_traces(
     >>> traces.counts.ravel().tolist(), int(traces.histograms.sum())
     ([50, 50, 50], 150)
     """
-    source = SiffReaderSource(reader, color_channel, {})
+    source = SiffReaderSource(reader, color_channel, {}, pages)
     check_rois(rois, source.shape[1:])
     if edges not in ("leave_out", "wrap") or bin_factor < 1 or histograms not in (None, "recording", "samples"):
         raise RoiError(
@@ -130,13 +133,13 @@ def extract_photon_traces(
     found = np.zeros((n_rows, rois.n_rois, n_bins))
     bin_of = (np.arange(reader.num_bins) // bin_factor).astype(np.int32)
     members = _masks_of_voxels(rois)
-    pages = _page_table(source, moved, framewise=histograms == "samples")
+    page_table = _page_table(source, moved, framewise=histograms == "samples")
     for cut, pixels, delay_bins, bounds in _photon_blocks(reader, source.pages.reshape(-1), buffer_bytes):
         roi_photons.add_photons(
             pixels,
             delay_bins,
             bounds,
-            pages[cut],
+            page_table[cut],
             rois.shape[1:],
             edges == "wrap",
             members,

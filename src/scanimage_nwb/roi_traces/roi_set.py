@@ -209,6 +209,45 @@ class RoiSet:
             weights=None if weights is None else weights[order],
         )
 
+    @classmethod
+    def join(cls, sets: Sequence["RoiSet"], prefixes: Sequence[str]) -> "RoiSet":
+        """Put masks of several sets into one.
+
+        Parameters
+        ----------
+        sets : sequence of RoiSet
+            All of one shape. Properties that not all of them have are left out.
+        prefixes : sequence of str
+            Goes before the ids and names of each set, such as ``"plane0_"``.
+
+        Returns
+        -------
+        RoiSet
+
+        Raises
+        ------
+        RoiError
+            If shapes differ, or ids occur twice.
+        """
+        if len({rois.shape for rois in sets}) != 1:
+            raise RoiError(f"masks to be joined lie in {sorted({rois.shape for rois in sets})}; expected one shape")
+        before = np.cumsum([0, *(rois.n_rois for rois in sets)])
+        weights = None
+        if any(rois.weights is not None for rois in sets):
+            weights = np.concatenate(
+                [np.ones(len(rois.voxels), np.float32) if rois.weights is None else rois.weights for rois in sets]
+            )
+        common = set.intersection(*(set(rois.properties) for rois in sets))
+        return cls._from_lists(
+            np.concatenate([rois.owner + n for rois, n in zip(sets, before, strict=False)]),
+            np.concatenate([rois.voxels for rois in sets]),
+            weights,
+            sets[0].shape,
+            ids=[f"{prefix}{own}" for rois, prefix in zip(sets, prefixes, strict=True) for own in rois.ids],
+            names=[f"{prefix}{own}" for rois, prefix in zip(sets, prefixes, strict=True) for own in rois.names],
+            properties={key: np.concatenate([rois.properties[key] for rois in sets]) for key in sorted(common)},
+        )
+
     def _refuse_volume(self, what: str) -> None:
         if self.shape[0] != 1:
             raise RoiError(f"masks of {self.shape[0]} planes cannot be {what}; expected masks of one plane")

@@ -31,6 +31,8 @@ class Segmentation:
     ``raw_channel2``."""
     images: Mapping[str, NDArray] = field(default_factory=dict)
     """``mean``, ``correlation`` …, shape (planes, rows, columns) each."""
+    units: Mapping[str, str] = field(default_factory=dict)
+    """Unit of traces by kind, where it is known."""
     sampling_rate_hz: float | None = None
     """Rate of samples, as the program was told; None if nobody said it."""
     plane: int | None = None

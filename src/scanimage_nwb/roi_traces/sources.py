@@ -74,15 +74,24 @@ class SiffReaderSource:
         Colour, from 0.
     registration_dict : mapping, optional
         Frame to (dy, dx); by default the reader's own.
+    pages : ndarray of int, shape (samples, planes), optional
+        Frames of the samples; by default all whole volumes of the colour.
     """
 
-    def __init__(self, reader: Any, color_channel: int = 0, registration_dict: Any = None) -> None:
+    def __init__(
+        self,
+        reader: Any,
+        color_channel: int = 0,
+        registration_dict: Any = None,
+        pages: NDArray[np.int64] | None = None,
+    ) -> None:
         self._reader, self._registration = reader, registration_dict
         n_colors = reader.im_params.num_colors
         if not 0 <= color_channel < n_colors:
             raise RoiError(f"color_channel is {color_channel}; the file has {n_colors} colour(s), from 0")
-        pages = reader.recording.index.sample_pages[..., color_channel]
-        self.pages = pages.reshape(-1, reader.recording.n_planes)
+        if pages is None:
+            pages = reader.recording.index.sample_pages[..., color_channel].reshape(-1, reader.recording.n_planes)
+        self.pages = pages
         """Frame of every sample and plane."""
         rows, columns = reader.im_params.shape
         self.shape = (len(self.pages), self.pages.shape[1], rows, columns)
