@@ -4,6 +4,7 @@ Only arrays, numbers, texts, paths and plain containers are rebuilt; any other n
 """
 
 import pickle
+import tokenize
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, BinaryIO
 
@@ -29,6 +30,8 @@ _PATHS = {
 """Paths become texts with parts: nothing is opened, and those of another system are read too."""
 _DAMAGE = (
     pickle.UnpicklingError,
+    tokenize.TokenError,  # NumPy parses the header as Python's grammar has it
+    SyntaxError,
     EOFError,
     ValueError,
     TypeError,
