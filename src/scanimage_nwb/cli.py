@@ -4,24 +4,22 @@ Errors that a user can mend end in one line and exit status 1; with `--debug` in
 """
 
 import json
-import signal
-import sys
-import threading
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import asdict
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from scanimage_nwb import __version__
-from scanimage_nwb.errors import ScanImageNwbError, ScanImageNwbWarning, VerificationError
+from scanimage_nwb.archive_commands import dandi, report, validate
+from scanimage_nwb.command_line import command, quick_imports, run_plainly
+from scanimage_nwb.errors import VerificationError
+from scanimage_nwb.session_commands import batch, convert_session_file, init, session_file_in
 
 if TYPE_CHECKING:
     from scanimage_nwb.nwb.progress import WriteProgress
+    from scanimage_nwb.nwb.verifying import SeriesCheck
     from scanimage_nwb.recording import Recording
     from scanimage_nwb.registration import RegistrationInfo
 
@@ -33,7 +31,6 @@ _ROI_HELP = (
 )
 _ROI_PLANE_HELP = "Plane that masks without one were drawn in, from 0."
 _DFF_HELP = "Add dF/F, F0 being the 8th percentile of F less its neuropil in a window of so many seconds."
-_MENDABLE = (ScanImageNwbError, ValueError, OSError)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,77 +39,16 @@ def main() -> None:
     """ScanImage two-photon recordings (TIFF, .siff) to NWB."""
 
 
-def _command(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command `--debug`, plain warnings and one-line errors."""
-
-    @wraps(function)
-    def run(*, debug: bool, **options: Any) -> None:
-        with run_plainly(debug=debug):
-            function(**options)
-
-    return click.option("--debug", is_flag=True, help="Show where in the program an error comes from.")(run)
-
-
-@contextmanager
-def run_plainly(*, debug: bool = False) -> Iterator[None]:
-    """Print our warnings as lines on the error stream, and end in one line where an error can be mended.
-
-    Parameters
-    ----------
-    debug : bool
-        Let errors through, with their traceback.
-    """
-    shown: set[str] = set()
-
-    def show(message: Warning | str, *_where: object, **_more: object) -> None:
-        if str(message) not in shown:
-            shown.add(str(message))
-            click.echo(f"warning: {message}", err=True)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.filterwarnings("always", category=ScanImageNwbWarning)
-        warnings.showwarning = show
-        try:
-            with _stopped_by_termination():
-                yield
-        except BrokenPipeError:  # whoever read our output has seen enough; click ends quietly
-            raise
-        except _MENDABLE as error:
-            if debug:
-                raise
-            click.echo(f"error: {_one_line(error)}", err=True)
-            sys.exit(1)
-        except KeyboardInterrupt:
-            click.echo("stopped; nothing was written under the output's name", err=True)
-            sys.exit(130)
-
-
-@contextmanager
-def _stopped_by_termination() -> Iterator[None]:
-    """Let SIGTERM end the program as Ctrl-C does, so that what is half written is removed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _one_line(error: BaseException) -> str:
-    """Return what an error says in one line."""
-    if isinstance(error, FileNotFoundError) and error.filename is not None:
-        return f"{error.filename} is not there"
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+main.add_command(init)
+main.add_command(batch)
+main.add_command(report)
+main.add_command(validate)
+main.add_command(dandi)
 
 
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="NWB file to write.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="NWB file to write; of a session also a folder.")
 @click.option("--metadata", type=click.Path(path_type=Path), help="YAML file; goes on top of what the files say.")
 @click.option("--timezone", help="Time zone of the computer that recorded, such as Europe/Berlin; a .siff says UTC.")
 @click.option(
@@ -125,6 +61,7 @@ def _one_line(error: BaseException) -> str:
 @click.option("--stub-test", is_flag=True, help="Write the first 100 samples only, for a try.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
 @click.option("--verify", "verify_after", is_flag=True, help="Compare the output with its source, bit for bit.")
+@click.option("--report", "report_after", is_flag=True, help="Write a page to look at, beside the output.")
 @click.option("--workers", type=click.IntRange(min=1), help="Threads that compress. Default: one for each processor.")
 @click.option("--cloud", is_flag=True, help="Aggregate the file in pages, for network readers without a cache.")
 @click.option(
@@ -142,6 +79,7 @@ def _one_line(error: BaseException) -> str:
     show_default=True,
     help="Type of the photon counts of a .siff; what does not fit is refused.",
 )
+@click.option("--leave-blanks-out", is_flag=True, help="Convert a session whose file still has blanks.")
 @click.option("--json", "as_json", is_flag=True, help="Print progress and result as lines of JSON.")
 @click.option("--sync", type=click.Path(path_type=Path), help="Sync pulses: .csv, .npy, .npz or .nwb, in seconds.")
 @click.option("--sync-name", help="Column, array or object of the file that holds the pulses.")
@@ -156,10 +94,10 @@ def _one_line(error: BaseException) -> str:
 @click.option(
     "--sync-start-near", type=float, help="When the first one began on the pulses' clock, to less than half a step."
 )
-@_command
+@command
 def convert(
     paths: tuple[Path, ...],
-    output: Path,
+    output: Path | None,
     metadata: Path | None,
     timezone: str | None,
     channels: tuple[str, ...],
@@ -168,6 +106,7 @@ def convert(
     stub_test: bool,
     overwrite: bool,
     verify_after: bool,
+    report_after: bool,
     workers: int | None,
     cloud: bool,
     registration: Path | None,
@@ -177,6 +116,7 @@ def convert(
     roi_plane: int | None,
     dff_window: float | None,
     count_dtype: Literal["int16", "uint16", "uint32"],
+    leave_blanks_out: bool,
     as_json: bool,
     sync: Path | None,
     sync_name: str | None,
@@ -184,12 +124,32 @@ def convert(
     sync_first_pulse: int | None,
     sync_start_near: float | None,
 ) -> None:
-    """Convert a recording to NWB.
+    """Convert a recording, or a session, to NWB.
 
     PATHS is one file of the recording (the others are found beside it), exactly its files in the order of time, or a
-    folder that holds one recording.
+    folder that holds one recording. A folder with a session.yaml (see init) is converted as that says.
     """
-    from scanimage_nwb.nwb import RoiOptions, SyncOptions, convert_recording, load_metadata_file
+    session_path = session_file_in(paths)
+    if session_path is not None:
+        convert_session_file(
+            session_path,
+            output,
+            metadata=metadata,
+            leave_blanks_out=leave_blanks_out,
+            as_json=as_json,
+            timezone=timezone,
+            stub_test=stub_test,
+            overwrite=overwrite,
+            verify=verify_after,
+            progress=_JsonProgress() if as_json else True,
+            workers=workers,
+            cloud=cloud,
+        )
+        return
+    if output is None:
+        raise click.UsageError("Missing option '-o' / '--output'.")
+    with quick_imports():
+        from scanimage_nwb.nwb import RoiOptions, SyncOptions, convert_recording, load_metadata_file
 
     sources = _recording_in(paths)
     written = convert_recording(
@@ -216,8 +176,21 @@ def convert(
         click.echo(json.dumps({"event": "written", "path": str(written), "file_bytes": size}))
     else:
         click.echo(f"wrote {written} ({size / 1e6:.1f} MB)")
-    if verify_after:
-        _verify(written, sources, as_json)
+    checks = _verify(written, sources, as_json) if verify_after else None
+    if report_after:
+        _report(written, checks, as_json)
+    if checks is not None:
+        _refuse_differences(written, checks)
+
+
+def _report(written: Path, checks: "list[SeriesCheck] | None", as_json: bool) -> None:
+    """Write the page, and say where it is."""
+    from scanimage_nwb.report import write_report
+
+    page = write_report(written, verified=checks)
+    click.echo(
+        json.dumps({"event": "reported", "path": str(page)}) if as_json else f"wrote {page}: open it in a browser"
+    )
 
 
 def _registration_of(
@@ -260,7 +233,7 @@ def _open_one(sources: tuple[Path, ...]) -> "Recording":
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_command
+@command
 def register(
     paths: tuple[Path, ...],
     output: Path,
@@ -329,7 +302,7 @@ class _JsonProgress:
 @click.option("--dff-window", type=float, help=_DFF_HELP)
 @click.option("--timezone", help="Time zone of the computer that recorded; for .nwb.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
-@_command
+@command
 def traces(
     paths: tuple[Path, ...],
     rois: Path,
@@ -376,17 +349,18 @@ def traces(
 )
 @click.argument("more_sources", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_command
+@command
 def verify(nwbfile_path: Path, sources: tuple[Path, ...], more_sources: tuple[Path, ...], as_json: bool) -> None:
     """Compare every sample of OUT.nwb with the recording it was made from, bit for bit.
 
     Exit status 1, and the first difference, if they are not equal. Further paths behind the first belong to --source.
     """
-    _verify(nwbfile_path, _recording_in((*sources, *more_sources)), as_json)
+    checks = _verify(nwbfile_path, _recording_in((*sources, *more_sources)), as_json)
+    _refuse_differences(nwbfile_path, checks)
 
 
-def _verify(nwbfile_path: Path, sources: tuple[Path, ...], as_json: bool) -> None:
-    """Compare, say what was found, and end with status 1 if there is a difference."""
+def _verify(nwbfile_path: Path, sources: tuple[Path, ...], as_json: bool) -> "list[SeriesCheck]":
+    """Compare, and say what was found."""
     from scanimage_nwb.nwb import verify_nwbfile
 
     checks = verify_nwbfile(nwbfile_path, sources)
@@ -399,6 +373,11 @@ def _verify(nwbfile_path: Path, sources: tuple[Path, ...], as_json: bool) -> Non
             click.echo(f"{check.series}: {text}: equal to the source")
         else:
             click.echo(f"{check.series}: sample {check.difference.sample}: {check.difference.text}")
+    return checks
+
+
+def _refuse_differences(nwbfile_path: Path, checks: "list[SeriesCheck]") -> None:
+    """End with status 1 if there is a difference."""
     if any(check.difference is not None for check in checks):
         raise VerificationError(f"{nwbfile_path} differs from its source")
 
@@ -406,7 +385,7 @@ def _verify(nwbfile_path: Path, sources: tuple[Path, ...], as_json: bool) -> Non
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_command
+@command
 def inspect(paths: tuple[Path, ...], as_json: bool) -> None:
     """Say what recordings hold: versions, channels, planes, flyback, samples, rates, gaps, warnings.
 

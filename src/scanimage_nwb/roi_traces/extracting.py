@@ -1,7 +1,6 @@
 """Traces of masks, in one pass over the frames and in bounded memory."""
 
 import itertools
-import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,12 +16,13 @@ from scanimage_nwb.roi_traces.roi_set import RoiSet
 from scanimage_nwb.roi_traces.sources import FrameSource, as_frame_source
 from scanimage_nwb.roi_traces.summary_images import ImageSums
 from scanimage_nwb.roi_traces.surround import background_rois
+from scanimage_nwb.threads import usable_threads
 
 __all__ = ["Edges", "TraceBlock", "Traces", "check_rois", "check_shifts", "extract_traces", "iter_traces", "own_shifts"]
 
 Edges = Literal["leave_out", "wrap"]
 """What becomes of pixels that a shift takes from beyond an edge."""
-_THREADS = min(8, os.cpu_count() or 1)
+_THREADS = usable_threads(8)
 _BUFFER_BYTES = 1 << 26
 
 
