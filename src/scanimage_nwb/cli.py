@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "run_plainly"]
 
+_ROI_HELP = (
+    "Masks: suite2p folder, CaImAn .hdf5, label image (.tif, .npy), stack (.npy, .npz), ImageJ .roi or .zip, .json. "
+    "Traces that come with them are taken over; else they are taken from the recording."
+)
+_ROI_PLANE_HELP = "Plane that masks without one were drawn in, from 0."
+_DFF_HELP = "Add dF/F, F0 being the 8th percentile of F less its neuropil in a window of so many seconds."
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="scanimage-nwb")
@@ -62,6 +69,9 @@ main.add_command(dandi)
 )
 @click.option("--register", "register_first", is_flag=True, help="Find the motion first, and write it too.")
 @click.option("--write-corrected", is_flag=True, help="Write the corrected movies too.")
+@click.option("--rois", type=click.Path(path_type=Path), help=_ROI_HELP)
+@click.option("--roi-plane", type=click.IntRange(min=0), help=_ROI_PLANE_HELP)
+@click.option("--dff-window", type=float, help=_DFF_HELP)
 @click.option(
     "--count-dtype",
     type=click.Choice(["int16", "uint16", "uint32"]),
@@ -102,6 +112,9 @@ def convert(
     registration: Path | None,
     register_first: bool,
     write_corrected: bool,
+    rois: Path | None,
+    roi_plane: int | None,
+    dff_window: float | None,
     count_dtype: Literal["int16", "uint16", "uint32"],
     leave_blanks_out: bool,
     as_json: bool,
@@ -136,7 +149,7 @@ def convert(
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
     with quick_imports():
-        from scanimage_nwb.nwb import SyncOptions, convert_recording, load_metadata_file
+        from scanimage_nwb.nwb import RoiOptions, SyncOptions, convert_recording, load_metadata_file
 
     sources = _recording_in(paths)
     written = convert_recording(
@@ -155,6 +168,7 @@ def convert(
         sync=SyncOptions(sync, sync_fires_per, sync_name, sync_first_pulse, sync_start_near) if sync else None,
         registration=_registration_of(sources, registration, register_first, write_corrected),
         write_corrected=write_corrected,
+        rois=RoiOptions(rois, plane=roi_plane, dff_window_s=dff_window) if rois else None,
         count_dtype=count_dtype,
     )
     size = written.stat().st_size
@@ -276,6 +290,53 @@ class _JsonProgress:
             "seconds_left": round(state.seconds_left, 1),
         }
         click.echo(json.dumps(line))
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--rois", required=True, type=click.Path(path_type=Path), help=_ROI_HELP.partition(" Traces")[0])
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="File: .csv, .h5 or .nwb.")
+@click.option("--roi-plane", type=click.IntRange(min=0), help=_ROI_PLANE_HELP)
+@click.option("--channel", help="Channel, by its name. Default: all; a .csv holds one.")
+@click.option("--plane", type=int, help="Plane of the recording to read, from 0. Default: all, as volumes.")
+@click.option("--slice-sample", type=int, help="Frame of each slice to take, from 0. Default: all.")
+@click.option("--registration", type=click.Path(path_type=Path), help="Shift frames by the motion in this file.")
+@click.option("--dff-window", type=float, help=_DFF_HELP)
+@click.option("--timezone", help="Time zone of the computer that recorded; for .nwb.")
+@click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
+@command
+def traces(
+    paths: tuple[Path, ...],
+    rois: Path,
+    output: Path,
+    roi_plane: int | None,
+    channel: str | None,
+    plane: int | None,
+    slice_sample: int | None,
+    registration: Path | None,
+    dff_window: float | None,
+    timezone: str | None,
+    overwrite: bool,
+) -> None:
+    """Take traces of masks from a recording: means, neuropil, and of a .siff lifetimes.
+
+    PATHS is one file of the recording, exactly its files, or a folder that holds one recording.
+    """
+    from scanimage_nwb.nwb import RoiOptions, write_traces
+
+    sources = _recording_in(paths)
+    n_samples, n_rois = write_traces(
+        sources,
+        output,
+        RoiOptions(rois, plane=roi_plane, dff_window_s=dff_window),
+        channel_name=channel,
+        plane_index=plane,
+        slice_sample=slice_sample,
+        registration=_registration_of(sources, registration, False, False),
+        timezone=timezone,
+        overwrite=overwrite,
+    )
+    click.echo(f"wrote {output}: {n_rois} masks, {n_samples} samples")
 
 
 @main.command()

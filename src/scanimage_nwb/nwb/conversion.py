@@ -10,6 +10,7 @@ from scanimage_nwb.nwb.alignment import SyncOptions
 from scanimage_nwb.nwb.converter import ScanImageConverter
 from scanimage_nwb.nwb.progress import WriteProgress
 from scanimage_nwb.nwb.pulse_sources import read_pulse_times
+from scanimage_nwb.nwb.roi_conversion import STUB_SAMPLES, RoiOptions, roi_interfaces
 from scanimage_nwb.nwb.start_time import EXPECTED_START_TIME, with_timezone
 from scanimage_nwb.nwb.user_metadata import merge_metadata, warn_of_unused_entries
 from scanimage_nwb.registration import RegistrationInfo
@@ -35,6 +36,7 @@ def convert_recording(
     write_corrected: bool = False,
     count_dtype: CountDtype = "int16",
     sync: SyncOptions | None = None,
+    rois: RoiOptions | None = None,
 ) -> Path:
     """Convert a recording, TIFF or .siff, to an NWB file, all channels unless some are named.
 
@@ -72,6 +74,8 @@ def convert_recording(
 
     sync : SyncOptions, optional
         Sync pulses to take the times of all samples from.
+    rois : RoiOptions, optional
+        Masks to write beside the channels, with their traces.
 
     Returns
     -------
@@ -82,7 +86,7 @@ def convert_recording(
     ------
     FileExistsError
         If there is a file and `overwrite` is False.
-    FormatError, MetadataError, FileNotFoundError
+    FormatError, MetadataError, RoiError, FileNotFoundError
         If files or metadata cannot be used.
     PhotonRangeError
         If a pixel has more photons than `count_dtype` holds.
@@ -102,6 +106,11 @@ def convert_recording(
     )
     converter.show_progress, converter.writer_options = progress, {"workers": workers, "cloud": cloud}
     converter.registration, converter.write_corrected = registration, write_corrected
+    if rois is not None:
+        extractors = [interface.imaging_extractor for interface in converter.data_interface_objects.values()]
+        converter.roi_interfaces = roi_interfaces(
+            extractors, rois, registration=registration, n_samples=STUB_SAMPLES if stub_test else None
+        )
     found = converter.get_metadata()
     merged = merge_metadata(found, metadata or {})
     warn_of_unused_entries(found, merged)

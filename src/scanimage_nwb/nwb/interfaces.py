@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from jsonschema.exceptions import ValidationError
+from neuroconv import BaseDataInterface
 from neuroconv.datainterfaces.ophys.baseimagingextractorinterface import BaseImagingExtractorInterface
 from neuroconv.utils import DeepDict
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ class WholeFileWriting:
         conversion_options: dict[str, Any],
     ) -> None:
         # Interfaces take their options as keywords, converters as one dictionary.
-        as_keywords = isinstance(self, BaseImagingExtractorInterface)
+        as_keywords = isinstance(self, BaseDataInterface)
         options = (conversion_options or {}) if as_keywords else {"conversion_options": conversion_options}
         if nwbfile is None:
             nwbfile = self.create_nwbfile(metadata=metadata, **options)  # type: ignore[attr-defined]
