@@ -131,7 +131,7 @@ def convert(
     """
     session_path = session_file_in(paths)
     if session_path is not None:
-        convert_session_file(
+        made = convert_session_file(
             session_path,
             output,
             metadata=metadata,
@@ -145,6 +145,8 @@ def convert(
             workers=workers,
             cloud=cloud,
         )
+        if report_after:
+            _report(made.path, list(made.checks) or None, as_json)
         return
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
