@@ -90,7 +90,11 @@ def test_findings_of_a_file_without_subject(write: Callable[..., Path], tmp_path
 
 def test_broken_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "bad.nwb").write_text("no HDF5")
-    assert inspect_file(tmp_path / "bad.nwb")[0].severity is Severity.ERROR
+    (found,) = inspect_file(tmp_path / "bad.nwb")
+    assert (found.severity, found.check) == (Severity.ERROR, "read")
+    assert "\n" not in found.message
+    assert "Traceback" not in found.message
+    assert "damaged" in found.advice
 
 
 def test_inspector_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

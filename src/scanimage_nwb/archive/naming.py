@@ -7,7 +7,7 @@ from pynwb import NWBFile, read_nwb
 
 from scanimage_nwb.errors import FormatError, MetadataError
 
-__all__ = ["as_label", "dandi_name"]
+__all__ = ["as_label", "dandi_name", "open_nwb"]
 
 _FORBIDDEN = re.compile(r"[^0-9A-Za-z]+")
 """DANDI forbids underscores, dots, slashes and more in a label; letters, digits and hyphens work anywhere."""
@@ -63,16 +63,36 @@ def dandi_name(nwbfile: NWBFile | str | Path, description: str | None = None) ->
     if isinstance(nwbfile, NWBFile):
         return _name(nwbfile, "the file", description, "nwb")
     path = Path(nwbfile)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is not there")
-    try:
-        opened = read_nwb(path)
-    except (OSError, TypeError, KeyError, ValueError) as error:
-        raise FormatError(f"{path} cannot be read as NWB: {error}") from error
+    opened = open_nwb(path)
     try:
         return _name(opened, str(path), description, "nwb.zarr" if path.is_dir() else "nwb")
     finally:
         opened.read_io.close()
+
+
+def open_nwb(path: Path) -> NWBFile:
+    """Open a file; close it with ``nwbfile.read_io.close()``.
+
+    Parameters
+    ----------
+    path : Path
+        HDF5 or Zarr.
+
+    Returns
+    -------
+    NWBFile
+
+    Raises
+    ------
+    FileNotFoundError, FormatError
+        If there is no such file, or it cannot be read as NWB.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there")
+    try:
+        return read_nwb(path)
+    except (OSError, TypeError, KeyError, ValueError) as error:
+        raise FormatError(f"{path} cannot be read as NWB: {error}") from error
 
 
 def as_label(text: str, where: str) -> str:
