@@ -13,8 +13,9 @@ import click
 
 from scanimage_nwb import __version__
 from scanimage_nwb.archive_commands import dandi, report, validate
-from scanimage_nwb.command_line import command, run_plainly
+from scanimage_nwb.command_line import command, quick_imports, run_plainly
 from scanimage_nwb.errors import VerificationError
+from scanimage_nwb.session_commands import batch, convert_session_file, init, session_file_in
 
 if TYPE_CHECKING:
     from scanimage_nwb.nwb.progress import WriteProgress
@@ -31,6 +32,8 @@ def main() -> None:
     """ScanImage two-photon recordings (TIFF, .siff) to NWB."""
 
 
+main.add_command(init)
+main.add_command(batch)
 main.add_command(report)
 main.add_command(validate)
 main.add_command(dandi)
@@ -38,7 +41,7 @@ main.add_command(dandi)
 
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="NWB file to write.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="NWB file to write; of a session also a folder.")
 @click.option("--metadata", type=click.Path(path_type=Path), help="YAML file; goes on top of what the files say.")
 @click.option("--timezone", help="Time zone of the computer that recorded, such as Europe/Berlin; a .siff says UTC.")
 @click.option(
@@ -66,6 +69,7 @@ main.add_command(dandi)
     show_default=True,
     help="Type of the photon counts of a .siff; what does not fit is refused.",
 )
+@click.option("--leave-blanks-out", is_flag=True, help="Convert a session whose file still has blanks.")
 @click.option("--json", "as_json", is_flag=True, help="Print progress and result as lines of JSON.")
 @click.option("--sync", type=click.Path(path_type=Path), help="Sync pulses: .csv, .npy, .npz or .nwb, in seconds.")
 @click.option("--sync-name", help="Column, array or object of the file that holds the pulses.")
@@ -83,7 +87,7 @@ main.add_command(dandi)
 @command
 def convert(
     paths: tuple[Path, ...],
-    output: Path,
+    output: Path | None,
     metadata: Path | None,
     timezone: str | None,
     channels: tuple[str, ...],
@@ -99,6 +103,7 @@ def convert(
     register_first: bool,
     write_corrected: bool,
     count_dtype: Literal["int16", "uint16", "uint32"],
+    leave_blanks_out: bool,
     as_json: bool,
     sync: Path | None,
     sync_name: str | None,
@@ -106,12 +111,32 @@ def convert(
     sync_first_pulse: int | None,
     sync_start_near: float | None,
 ) -> None:
-    """Convert a recording to NWB.
+    """Convert a recording, or a session, to NWB.
 
     PATHS is one file of the recording (the others are found beside it), exactly its files in the order of time, or a
-    folder that holds one recording.
+    folder that holds one recording. A folder with a session.yaml (see init) is converted as that says.
     """
-    from scanimage_nwb.nwb import SyncOptions, convert_recording, load_metadata_file
+    session_path = session_file_in(paths)
+    if session_path is not None:
+        convert_session_file(
+            session_path,
+            output,
+            metadata=metadata,
+            leave_blanks_out=leave_blanks_out,
+            as_json=as_json,
+            timezone=timezone,
+            stub_test=stub_test,
+            overwrite=overwrite,
+            verify=verify_after,
+            progress=_JsonProgress() if as_json else True,
+            workers=workers,
+            cloud=cloud,
+        )
+        return
+    if output is None:
+        raise click.UsageError("Missing option '-o' / '--output'.")
+    with quick_imports():
+        from scanimage_nwb.nwb import SyncOptions, convert_recording, load_metadata_file
 
     sources = _recording_in(paths)
     written = convert_recording(

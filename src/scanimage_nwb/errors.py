@@ -11,12 +11,15 @@
     ├── PhotonRangeError(ValueError)        a photon outside its page or its delay range
     ├── TimeAxisError(ValueError)           times that cannot belong to the recording
     ├── MetadataError(ValueError)           metadata that the user gave and that cannot be used
+    │   └── SessionFileError                a session file that cannot be used, problem by problem
     ├── MissingPackageError(ImportError)    a package that is not installed, and is needed for one task only
     └── VerificationError                   a file that is not equal to its source
 
 Every message names the file, the place in it, what was expected, what was found, and the way out.
 Trouble that loses nothing but deserves a look is a `ScanImageNwbWarning`, issued once for each recording.
 """
+
+from collections.abc import Sequence
 
 __all__ = [
     "FormatError",
@@ -27,6 +30,7 @@ __all__ = [
     "PhotonRangeError",
     "ScanImageNwbError",
     "ScanImageNwbWarning",
+    "SessionFileError",
     "TimeAxisError",
     "TruncatedFileError",
     "UnsupportedFormatError",
@@ -68,6 +72,23 @@ class TimeAxisError(ScanImageNwbError, ValueError):
 
 class MetadataError(ScanImageNwbError, ValueError):
     """Metadata given by the user cannot be used."""
+
+
+class SessionFileError(MetadataError):
+    """A session file cannot be used.
+
+    Parameters
+    ----------
+    problems : sequence of str
+        One line each.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+    def __reduce__(self) -> tuple[type["SessionFileError"], tuple[tuple[str, ...]]]:
+        return type(self), (self.problems,)
 
 
 class MissingPackageError(ScanImageNwbError, ImportError):

@@ -232,7 +232,7 @@ class _Writer:
         shifts = self.reader.registration_dict if motion_corrected else {}
         self.nwbfile, self.extractor, self.masks = nwbfile, extractor, interface.masks
         self.samples = Samples(self.reader, pages, dict(shifts))
-        self.suffix = name_suffix(recording, extractor.channel_name, extractor.plane_index)
+        self.suffix = interface.recording_name + name_suffix(recording, extractor.channel_name, extractor.plane_index)
         entry = metadata["Ophys"]["MicroscopySeries"][interface.metadata_key]
         plane_key = entry.get("imaging_plane_metadata_key", interface.metadata_key)
         self.plane: ImagingPlane = add_imaging_plane(nwbfile, metadata, plane_key)
@@ -240,7 +240,9 @@ class _Writer:
         self.times = share_timestamps(nwbfile, time_fields(extractor, always_write_timestamps))
         self.common = {
             "imaging_plane": self.plane,
-            "tcspc_settings": self._settings(name_suffix(recording, extractor.channel_name, None)),
+            "tcspc_settings": self._settings(
+                interface.recording_name + name_suffix(recording, extractor.channel_name, None)
+            ),
             "motion_corrected": motion_corrected,
         }
         self.of = f"Channel {extractor.channel_name!r}" + (

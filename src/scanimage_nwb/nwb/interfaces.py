@@ -148,6 +148,8 @@ class ScanImageImagingInterface(WholeFileWriting, BaseImagingExtractorInterface)
     associated_suffixes: tuple[str, ...] = (".tif", ".tiff")
     info = "Interface for two-photon imaging data recorded with ScanImage (TIFF)."
     _recording: Recording | None = None
+    recording_name: str = ""
+    """What tells the recording from others in the same file, in the names of what is written; set it before use."""
     alignment: RecordingAlignment | None = None
     """How the samples got their times from sync pulses, if they did."""
     _reading_options: Mapping[str, Any] = {}
@@ -269,6 +271,7 @@ class ScanImageImagingInterface(WholeFileWriting, BaseImagingExtractorInterface)
             plane_index=extractor.plane_index,
             sampling_rate_hz=extractor.get_sampling_frequency(),
             key=self.metadata_key,
+            recording_name=self.recording_name,
         )
         metadata.pop("Ophys", None)  # neuroconv's defaults, which name the series MicroscopySeries
         return DeepDict(merge_metadata(metadata, found))

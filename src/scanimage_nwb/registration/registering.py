@@ -1,6 +1,5 @@
 """`register`: from frames to `RegistrationInfo`."""
 
-import os
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from scanimage_nwb.registration.phase import register_by_phase
 from scanimage_nwb.registration.quality import FLAGS
 from scanimage_nwb.registration.reference import Reference, build_reference
 from scanimage_nwb.registration.source import ArraySource, FrameSource
+from scanimage_nwb.threads import usable_threads
 
 __all__ = ["METHODS", "Method", "register"]
 
@@ -95,7 +95,7 @@ def register(
     """
     source: FrameSource = frames if hasattr(frames, "read") and hasattr(frames, "pages") else ArraySource(frames)  # type: ignore[assignment]
     max_shift = _check(source.shape, method, max_shift, smoothness, n_iterations, signal)
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="register") as executor:
+    with ThreadPoolExecutor(usable_threads(8), thread_name_prefix="register") as executor:
         runs = _reference_runs(source)
         some = [[source.read(run, plane) for run in runs] for plane in range(source.shape[1])]
         _check_values(some)
