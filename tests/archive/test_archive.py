@@ -288,3 +288,12 @@ def test_report_commands(write: Callable[..., Path], tmp_path: Path) -> None:
     result = run("report", out, "-o", tmp_path / "b.html")
     assert result.exit_code == 0, result.output
     assert "Not verified" in (tmp_path / "b.html").read_text(encoding="utf-8")
+
+
+def test_report_of_a_session(tmp_path: Path) -> None:
+    recording = write_scanimage_recording(tmp_path / "session", n_volumes=20)
+    assert run("init", recording.paths[0].parent, "--timezone", "UTC").exit_code == 0
+    out = tmp_path / "a.nwb"
+    result = run("convert", recording.paths[0].parent, "-o", out, "--leave-blanks-out", "--verify", "--report")
+    assert result.exit_code == 0, result.output
+    assert "are equal to the source" in (tmp_path / "a.html").read_text(encoding="utf-8")

@@ -1,16 +1,14 @@
 """Names of files as DANDI wants them."""
 
-import re
 from pathlib import Path
 
 from pynwb import NWBFile, read_nwb
 
 from scanimage_nwb.errors import FormatError, MetadataError
+from scanimage_nwb.nwb.dandi_naming import dandi_label
 
-__all__ = ["as_label", "dandi_name", "open_nwb"]
+__all__ = ["dandi_name", "open_nwb"]
 
-_FORBIDDEN = re.compile(r"[^0-9A-Za-z]+")
-"""DANDI forbids underscores, dots, slashes and more in a label; letters, digits and hyphens work anywhere."""
 _MODALITIES = {
     "TwoPhotonSeries": "ophys",
     "OnePhotonSeries": "ophys",
@@ -95,39 +93,6 @@ def open_nwb(path: Path) -> NWBFile:
         raise FormatError(f"{path} cannot be read as NWB: {error}") from error
 
 
-def as_label(text: str, where: str) -> str:
-    """Return a text as part of a name.
-
-    Parameters
-    ----------
-    text : str
-        An id.
-    where : str
-        What it is, for the error.
-
-    Returns
-    -------
-    str
-        Letters, digits and hyphens.
-
-    Raises
-    ------
-    MetadataError
-        If it has neither letters nor digits.
-
-    Examples
-    --------
-    >>> as_label("2025_04_24 (b)", "session_id")
-    '2025-04-24-b'
-    """
-    label = _FORBIDDEN.sub("-", text).strip("-")
-    if not label:
-        raise MetadataError(
-            f"{where} is {text!r}; expected letters or digits (a–z, 0–9) in it: files are named after it"
-        )
-    return label
-
-
 def _name(nwbfile: NWBFile, where: str, description: str | None, suffix: str) -> str:
     subject_id = getattr(nwbfile.subject, "subject_id", None)
     if not subject_id:
@@ -135,12 +100,12 @@ def _name(nwbfile: NWBFile, where: str, description: str | None, suffix: str) ->
             f"{where} has no subject_id, which its name in a dandiset begins with; say Subject.subject_id in the YAML "
             "file given with --metadata, and convert again"
         )
-    subject = f"sub-{as_label(str(subject_id), f'{where}: subject_id')}"
+    subject = f"sub-{dandi_label(f'{where}: subject_id', str(subject_id))}"
     parts = [subject]
     if nwbfile.session_id:
-        parts.append(f"ses-{as_label(str(nwbfile.session_id), f'{where}: session_id')}")
+        parts.append(f"ses-{dandi_label(f'{where}: session_id', str(nwbfile.session_id))}")
     if description:
-        parts.append(f"desc-{as_label(description, 'description')}")
+        parts.append(f"desc-{dandi_label('description', description)}")
     modalities = _modalities(nwbfile)
     if modalities:
         parts.append("+".join(modalities))
