@@ -4,7 +4,7 @@ Errors that a user can mend end in one line and exit status 1; with `--debug` in
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -185,7 +185,7 @@ def convert(
         _refuse_differences(written, checks)
 
 
-def _report(written: Path, checks: "list[SeriesCheck] | None", as_json: bool) -> None:
+def _report(written: Path, checks: "Sequence[SeriesCheck] | None", as_json: bool) -> None:
     """Write the page, and say where it is."""
     from scanimage_nwb.report import write_report
 
