@@ -224,7 +224,9 @@ def _open_one(sources: tuple[Path, ...]) -> "Recording":
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="HDF5 file to write.")
-@click.option("--method", type=click.Choice(["poisson", "phase"]), default="poisson", help="How frames are compared.")
+@click.option(
+    "--method", type=click.Choice(["poisson", "phase", "suite2p"]), default="poisson", help="How frames are compared."
+)
 @click.option("--channel", type=click.IntRange(min=0), default=0, help="Channel that motion is found from, from 0.")
 @click.option("--max-shift", type=click.IntRange(min=1), help="Largest shift in pixels. Default: 15.")
 @click.option("--subpixel", is_flag=True, help="Find fractions of a pixel.")
