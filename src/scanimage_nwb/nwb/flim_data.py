@@ -163,6 +163,27 @@ class Samples:
         n = max(1, _CHUNK_BYTES // (int(np.prod(shape[1:])) * dtype.itemsize))
         return PieceIterator(read, shape, dtype, (n, *shape[1:]))
 
+    def region_lifetimes(self, masks: NDArray, offset_s: float) -> tuple[PieceIterator, PieceIterator]:
+        """Return the mean delay within masks in seconds, float32, and their photons, shape (samples, masks) both."""
+        shape = (len(self.pages), len(masks))
+
+        def read(selection: Selection) -> tuple[NDArray, NDArray]:
+            pages = self.pages[selection[0]].reshape(-1)
+            delay_s, counts = self.reader.sum_masks_flim(masks, pages, "mean_delay", self.shifts, offset_s=offset_s)
+            of_planes = (len(masks), -1, self.n_planes)
+            weights = counts.reshape(of_planes).astype(np.float64)
+            total = weights.sum(axis=-1)
+            # a plane without photons has no delay
+            summed = np.where(weights > 0, delay_s.reshape(of_planes) * weights, 0).sum(axis=-1)
+            with np.errstate(invalid="ignore"):
+                return (summed / total).T[:, selection[1]], total.T[:, selection[1]]
+
+        chunk = (max(1, _CHUNK_BYTES // (8 * len(masks))), len(masks))
+        count_type = np.uint32 if masks.dtype == bool else np.float64
+        lifetimes = PieceIterator(lambda selection: read(selection)[0].astype(np.float32), shape, np.float32, chunk)
+        counts = PieceIterator(lambda selection: read(selection)[1].astype(count_type), shape, count_type, chunk)
+        return lifetimes, counts
+
     def pixel_histograms(self, bin_factor: int, samples_per_histogram: int) -> PieceIterator:
         """Return decays of every pixel of blocks of samples, uint32, shape (blocks, width, height[, depth], bins)."""
         n_bins = -(-self.reader.num_bins // bin_factor)
