@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 __all__ = ["main", "run_plainly"]
 
 _MENDABLE = (ScanImageNwbError, ValueError, OSError)
+_FLIM_OPTIONS = {
+    "bin_factor": ("--flim-bin-factor", "histograms"),
+    "fit": ("--flim-components", "fit"),
+    "offset_s": ("--flim-offset", "lifetime"),
+}
+"""Option of the interface to that of the command, and the product that it is of."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -133,6 +139,14 @@ def _one_line(error: BaseException) -> str:
     show_default=True,
     help="Type of the photon counts of a .siff; what does not fit is refused.",
 )
+@click.option(
+    "--flim",
+    multiple=True,
+    help="Of a .siff, write also: photons, histograms, lifetime, phasor, fit; separated by commas, or repeat.",
+)
+@click.option("--flim-bin-factor", type=int, help="So many delay bins of the histograms are added up.")
+@click.option("--flim-components", type=int, help="Exponentials of the fit. Default: 2.")
+@click.option("--flim-offset", type=float, help="Delay of the instrument in seconds, taken off mean delays (1.5e-9).")
 @click.option("--json", "as_json", is_flag=True, help="Print progress and result as lines of JSON.")
 @click.option("--sync", type=click.Path(path_type=Path), help="Sync pulses: .csv, .npy, .npz or .nwb, in seconds.")
 @click.option("--sync-name", help="Column, array or object of the file that holds the pulses.")
@@ -165,6 +179,10 @@ def convert(
     register_first: bool,
     write_corrected: bool,
     count_dtype: Literal["int16", "uint16", "uint32"],
+    flim: tuple[str, ...],
+    flim_bin_factor: int | None,
+    flim_components: int | None,
+    flim_offset: float | None,
     as_json: bool,
     sync: Path | None,
     sync_name: str | None,
@@ -180,6 +198,7 @@ def convert(
     from scanimage_nwb.nwb import SyncOptions, convert_recording, load_metadata_file
 
     sources = _recording_in(paths)
+    flim_options = {"bin_factor": flim_bin_factor, "fit": flim_components, "offset_s": flim_offset}
     written = convert_recording(
         sources,
         output,
@@ -197,6 +216,7 @@ def convert(
         registration=_registration_of(sources, registration, register_first, write_corrected),
         write_corrected=write_corrected,
         count_dtype=count_dtype,
+        **_flim_of(flim, **flim_options),
     )
     size = written.stat().st_size
     if as_json:
@@ -205,6 +225,22 @@ def convert(
         click.echo(f"wrote {written} ({size / 1e6:.1f} MB)")
     if verify_after:
         _verify(written, sources, as_json)
+
+
+def _flim_of(flim: tuple[str, ...], **options: float | None) -> dict[str, Any]:
+    """Return what `convert` was asked to write of photons; an option of what is not written is refused."""
+    products = [name.strip() for names in flim for name in names.split(",") if name.strip()]
+    chosen = {name: value for name, value in options.items() if value is not None}
+    needs = {
+        "bin_factor": ("bin-factor", "histograms"),
+        "fit": ("components", "fit"),
+        "offset_s": ("offset", "lifetime"),
+    }
+    for name in chosen:
+        flag, product = needs[name]
+        if product not in products:
+            raise ValueError(f"--flim-{flag} needs --flim {product}")
+    return {"flim": products, "flim_options": chosen}
 
 
 def _registration_of(

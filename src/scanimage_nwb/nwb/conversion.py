@@ -8,6 +8,7 @@ from scanimage_nwb.errors import MetadataError
 from scanimage_nwb.extractors.siff import CountDtype
 from scanimage_nwb.nwb.alignment import SyncOptions
 from scanimage_nwb.nwb.converter import ScanImageConverter
+from scanimage_nwb.nwb.flim_interface import FlimProduct
 from scanimage_nwb.nwb.progress import WriteProgress
 from scanimage_nwb.nwb.pulse_sources import read_pulse_times
 from scanimage_nwb.nwb.start_time import EXPECTED_START_TIME, with_timezone
@@ -35,6 +36,8 @@ def convert_recording(
     write_corrected: bool = False,
     count_dtype: CountDtype = "int16",
     sync: SyncOptions | None = None,
+    flim: Sequence[FlimProduct] = (),
+    flim_options: Mapping[str, Any] | None = None,
 ) -> Path:
     """Convert a recording, TIFF or .siff, to an NWB file, all channels unless some are named.
 
@@ -69,9 +72,12 @@ def convert_recording(
         Write the corrected movies too.
     count_dtype : {'int16', 'uint16', 'uint32'}
         Type of the photon counts of a .siff; see `SiffImagingInterface`.
-
     sync : SyncOptions, optional
         Sync pulses to take the times of all samples from.
+    flim : sequence of {'photons', 'histograms', 'lifetime', 'phasor', 'fit'}
+        What of the photons of a .siff is written beside their counts; see `ScanImageConverter`.
+    flim_options : mapping, optional
+        Conversion options of `FlimInterface` on top of that, such as ``{"bin_factor": 10, "fit": 1}``.
 
     Returns
     -------
@@ -99,6 +105,7 @@ def convert_recording(
         interleave_slice_samples=slice_sample is None,
         timezone=timezone,
         count_dtype=count_dtype,
+        flim=list(flim),
     )
     converter.show_progress, converter.writer_options = progress, {"workers": workers, "cloud": cloud}
     converter.registration, converter.write_corrected = registration, write_corrected
@@ -119,7 +126,10 @@ def convert_recording(
             start_near_s=sync.start_near_s,
         )
     _make_folder(nwbfile_path.parent)
+    options: dict[str, dict[str, Any]]
     options = {name: {"stub_test": stub_test} for name in converter.data_interface_objects}
+    for name in converter.flim_interfaces:
+        options[name] |= dict(flim_options or {})
     converter.run_conversion(
         nwbfile_path=str(nwbfile_path), metadata=merged, overwrite=overwrite, conversion_options=options
     )

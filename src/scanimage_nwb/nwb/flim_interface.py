@@ -1,6 +1,7 @@
 """neuroconv data interface: photons of one channel of a .siff recording, and what follows from them."""
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Any, Literal, get_args
 
 from numpy.typing import NDArray
 from pydantic import FilePath
@@ -16,9 +17,48 @@ from scanimage_nwb.nwb.series import add_frame_numbers
 from scanimage_nwb.nwb.siff_interface import SiffImagingInterface
 from scanimage_nwb.siff_reader import SiffReader
 
-__all__ = ["FlimInterface"]
+__all__ = ["FLIM_PRODUCTS", "FlimInterface", "FlimProduct", "options_of"]
 
 Histograms = Literal["field", "roi", "pixel"]
+
+
+FlimProduct = Literal["photons", "histograms", "lifetime", "phasor", "fit"]
+"""What can be written of a recording's photons."""
+FLIM_PRODUCTS: tuple[FlimProduct, ...] = get_args(FlimProduct)
+_USUAL_COMPONENTS = 2
+
+
+def options_of(products: Iterable[str]) -> dict[str, Any]:
+    """Return the conversion options of `FlimInterface` that write some products.
+
+    Parameters
+    ----------
+    products : iterable of {'photons', 'histograms', 'lifetime', 'phasor', 'fit'}
+        Histograms are those of the field, and fits have two exponentials.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    MetadataError
+        If there is no such product.
+
+    Examples
+    --------
+    >>> options_of(["photons", "fit"])
+    {'photons': True, 'lifetime': False, 'phasor': False, 'histograms': None, 'fit': 2}
+    """
+    asked = set(products)
+    unknown = sorted(asked - set(FLIM_PRODUCTS))
+    if unknown:
+        raise MetadataError(f"flim: there is no {unknown[0]!r}; expected some of {', '.join(FLIM_PRODUCTS)}")
+    return {
+        **{name: name in asked for name in ("photons", "lifetime", "phasor")},
+        "histograms": "field" if "histograms" in asked else None,
+        "fit": _USUAL_COMPONENTS if "fit" in asked else None,
+    }
 
 
 class FlimInterface(SiffImagingInterface):

@@ -327,6 +327,12 @@ class FlimWriter:
         from ndx_flim import LifetimeFitTable
 
         times, n = self.extractor.get_timestamps(), len(rows.messages)
+        # what was not fitted has no errors in any row
+        columns = {
+            name: values
+            for name, values in rows.columns.items()
+            if not name.endswith("_error") or np.isfinite(values).any()
+        }
         table = LifetimeFitTable.from_arrays(
             name=f"LifetimeFitTable{what}{self.suffix}",
             description=f"{self.of}: fits of {about}. {self.motion}",
@@ -336,7 +342,7 @@ class FlimWriter:
             channel=[self.extractor.channel_name] * n,
             start_time=np.full(n, times[0]),
             stop_time=np.full(n, times[-1]),
-            **rows.columns,
+            **columns,
             **own,
         )
         table.add_column(
