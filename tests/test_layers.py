@@ -8,12 +8,14 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 
 RANKS = [
-    {"cli", "report", "batch", "__main__"},
+    {"cli", "archive_commands", "report", "batch", "__main__"},
+    {"archive"},
     {"nwb"},
     {"extractors", "metadata_utils", "inspection", "session_folder", "siff_reader"},
     {"recording", "registration", "flim", "roi_traces"},
     {"formats", "frame_index", "time_axis"},
     {"kernels"},
+    {"command_line"},
     {"errors", "axes"},
 ]
 """Rooms from the top down; a room imports from lower ranks, and within itself."""
@@ -68,7 +70,7 @@ def test_imports_point_downward(path: Path) -> None:
 @pytest.mark.parametrize(
     ("package", "rooms"),
     [
-        ("pynwb", {"nwb", "cli", "report", "batch"}),
+        ("pynwb", {"nwb", "archive", "cli", "report", "batch"}),
         ("hdmf", {"nwb", "report"}),
         ("neuroconv", {"nwb", "batch"}),
         ("roiextractors", {"extractors", "nwb"}),

@@ -36,6 +36,7 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "conversion_scripts").symlink_to(ROOT / "conversion_scripts")
     assert "conversion_scripts/convert_session.py" in blocks("sh")[0]
     run([sys.executable, "conversion_scripts/convert_session.py"], folder)
+    (folder / "metadata.yaml").write_text(blocks("yaml")[0])
     return folder
 
 
@@ -47,11 +48,13 @@ def test_set_up_is_two_commands() -> None:
 
 def test_shell_examples(newcomer: Path) -> None:
     commands = [line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
-    assert len(commands) == 5
+    assert len(commands) == 9
     for command in commands:
         words = shlex.split(command)
         run([sys.executable, *words[1:]] if words[0] == "python" else words, newcomer)
     assert (newcomer / "demo.nwb").is_file()
+    assert "TwoPhotonSeriesChannel2" in (newcomer / "ready" / "m42.html").read_text(encoding="utf-8")
+    assert (newcomer / "dandiset" / "sub-m42" / "sub-m42_ses-20250424-1_ophys.nwb").is_file()
     assert (newcomer / "flim.nwb").is_file()
     assert (newcomer / "out" / "demo_00001.nwb").is_file()
     assert (newcomer / "out" / "demo_flim_00001.nwb").is_file()
@@ -63,11 +66,11 @@ def test_python_examples(newcomer: Path) -> None:
     assert "(2, 96, 128, 3)" in printed
     assert "(40, 128, 96, 3) 7.5" in printed
     assert "(2, 64, 64) " in printed
+    assert "(40, 2) (40, 2)" in printed
     assert "('odour on', 1.5), ('odour off', 2.5), ('cells look fine', None)" in printed
 
 
 def test_metadata_example_makes_a_file_without_violations(newcomer: Path) -> None:
-    (newcomer / "metadata.yaml").write_text(blocks("yaml")[0])
     assert yaml.safe_load(blocks("yaml")[0])["Subject"]["subject_id"] == "m42"
     source = "scanimage-nwb-demo/session/demo_00001_00001.tif"
     command = ["scanimage-nwb", "convert", source, "-o", "described.nwb", "--metadata", "metadata.yaml"]

@@ -4,36 +4,39 @@ Errors that a user can mend end in one line and exit status 1; with `--debug` in
 """
 
 import json
-import signal
-import sys
-import threading
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import asdict
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from scanimage_nwb import __version__
-from scanimage_nwb.errors import ScanImageNwbError, ScanImageNwbWarning, VerificationError
+from scanimage_nwb.archive_commands import dandi, report, validate
+from scanimage_nwb.command_line import command, quick_imports, run_plainly
+from scanimage_nwb.errors import VerificationError
+from scanimage_nwb.session_commands import batch, convert_session_file, init, session_file_in
 
 if TYPE_CHECKING:
     from scanimage_nwb.nwb.progress import WriteProgress
+    from scanimage_nwb.nwb.verifying import SeriesCheck
     from scanimage_nwb.recording import Recording
     from scanimage_nwb.registration import RegistrationInfo
 
 __all__ = ["main", "run_plainly"]
 
-_MENDABLE = (ScanImageNwbError, ValueError, OSError)
 _FLIM_OPTIONS = {
     "bin_factor": ("--flim-bin-factor", "histograms"),
     "fit": ("--flim-components", "fit"),
     "offset_s": ("--flim-offset", "lifetime"),
 }
 """Option of the interface to that of the command, and the product that it is of."""
+_ROI_HELP = (
+    "Masks: suite2p folder, CaImAn .hdf5, label image (.tif, .npy), stack (.npy, .npz), ImageJ .roi or .zip, .json. "
+    "Traces that come with them are taken over; else they are taken from the recording."
+)
+_ROI_PLANE_HELP = "Plane that masks without one were drawn in, from 0."
+_DFF_HELP = "Add dF/F, F0 being the 8th percentile of F less its neuropil in a window of so many seconds."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,77 +45,16 @@ def main() -> None:
     """ScanImage two-photon recordings (TIFF, .siff) to NWB."""
 
 
-def _command(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command `--debug`, plain warnings and one-line errors."""
-
-    @wraps(function)
-    def run(*, debug: bool, **options: Any) -> None:
-        with run_plainly(debug=debug):
-            function(**options)
-
-    return click.option("--debug", is_flag=True, help="Show where in the program an error comes from.")(run)
-
-
-@contextmanager
-def run_plainly(*, debug: bool = False) -> Iterator[None]:
-    """Print our warnings as lines on the error stream, and end in one line where an error can be mended.
-
-    Parameters
-    ----------
-    debug : bool
-        Let errors through, with their traceback.
-    """
-    shown: set[str] = set()
-
-    def show(message: Warning | str, *_where: object, **_more: object) -> None:
-        if str(message) not in shown:
-            shown.add(str(message))
-            click.echo(f"warning: {message}", err=True)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.filterwarnings("always", category=ScanImageNwbWarning)
-        warnings.showwarning = show
-        try:
-            with _stopped_by_termination():
-                yield
-        except BrokenPipeError:  # whoever read our output has seen enough; click ends quietly
-            raise
-        except _MENDABLE as error:
-            if debug:
-                raise
-            click.echo(f"error: {_one_line(error)}", err=True)
-            sys.exit(1)
-        except KeyboardInterrupt:
-            click.echo("stopped; nothing was written under the output's name", err=True)
-            sys.exit(130)
-
-
-@contextmanager
-def _stopped_by_termination() -> Iterator[None]:
-    """Let SIGTERM end the program as Ctrl-C does, so that what is half written is removed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _one_line(error: BaseException) -> str:
-    """Return what an error says in one line."""
-    if isinstance(error, FileNotFoundError) and error.filename is not None:
-        return f"{error.filename} is not there"
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+main.add_command(init)
+main.add_command(batch)
+main.add_command(report)
+main.add_command(validate)
+main.add_command(dandi)
 
 
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="NWB file to write.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="NWB file to write; of a session also a folder.")
 @click.option("--metadata", type=click.Path(path_type=Path), help="YAML file; goes on top of what the files say.")
 @click.option("--timezone", help="Time zone of the computer that recorded, such as Europe/Berlin; a .siff says UTC.")
 @click.option(
@@ -125,6 +67,7 @@ def _one_line(error: BaseException) -> str:
 @click.option("--stub-test", is_flag=True, help="Write the first 100 samples only, for a try.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
 @click.option("--verify", "verify_after", is_flag=True, help="Compare the output with its source, bit for bit.")
+@click.option("--report", "report_after", is_flag=True, help="Write a page to look at, beside the output.")
 @click.option("--workers", type=click.IntRange(min=1), help="Threads that compress. Default: one for each processor.")
 @click.option("--cloud", is_flag=True, help="Aggregate the file in pages, for network readers without a cache.")
 @click.option(
@@ -132,6 +75,9 @@ def _one_line(error: BaseException) -> str:
 )
 @click.option("--register", "register_first", is_flag=True, help="Find the motion first, and write it too.")
 @click.option("--write-corrected", is_flag=True, help="Write the corrected movies too.")
+@click.option("--rois", type=click.Path(path_type=Path), help=_ROI_HELP)
+@click.option("--roi-plane", type=click.IntRange(min=0), help=_ROI_PLANE_HELP)
+@click.option("--dff-window", type=float, help=_DFF_HELP)
 @click.option(
     "--count-dtype",
     type=click.Choice(["int16", "uint16", "uint32"]),
@@ -147,6 +93,7 @@ def _one_line(error: BaseException) -> str:
 @click.option("--flim-bin-factor", type=int, help="So many delay bins of the histograms are added up.")
 @click.option("--flim-components", type=int, help="Exponentials of the fit. Default: 2.")
 @click.option("--flim-offset", type=float, help="Delay of the instrument in seconds, taken off mean delays (1.5e-9).")
+@click.option("--leave-blanks-out", is_flag=True, help="Convert a session whose file still has blanks.")
 @click.option("--json", "as_json", is_flag=True, help="Print progress and result as lines of JSON.")
 @click.option("--sync", type=click.Path(path_type=Path), help="Sync pulses: .csv, .npy, .npz or .nwb, in seconds.")
 @click.option("--sync-name", help="Column, array or object of the file that holds the pulses.")
@@ -161,10 +108,10 @@ def _one_line(error: BaseException) -> str:
 @click.option(
     "--sync-start-near", type=float, help="When the first one began on the pulses' clock, to less than half a step."
 )
-@_command
+@command
 def convert(
     paths: tuple[Path, ...],
-    output: Path,
+    output: Path | None,
     metadata: Path | None,
     timezone: str | None,
     channels: tuple[str, ...],
@@ -173,16 +120,21 @@ def convert(
     stub_test: bool,
     overwrite: bool,
     verify_after: bool,
+    report_after: bool,
     workers: int | None,
     cloud: bool,
     registration: Path | None,
     register_first: bool,
     write_corrected: bool,
+    rois: Path | None,
+    roi_plane: int | None,
+    dff_window: float | None,
     count_dtype: Literal["int16", "uint16", "uint32"],
     flim: tuple[str, ...],
     flim_bin_factor: int | None,
     flim_components: int | None,
     flim_offset: float | None,
+    leave_blanks_out: bool,
     as_json: bool,
     sync: Path | None,
     sync_name: str | None,
@@ -190,12 +142,32 @@ def convert(
     sync_first_pulse: int | None,
     sync_start_near: float | None,
 ) -> None:
-    """Convert a recording to NWB.
+    """Convert a recording, or a session, to NWB.
 
     PATHS is one file of the recording (the others are found beside it), exactly its files in the order of time, or a
-    folder that holds one recording.
+    folder that holds one recording. A folder with a session.yaml (see init) is converted as that says.
     """
-    from scanimage_nwb.nwb import SyncOptions, convert_recording, load_metadata_file
+    session_path = session_file_in(paths)
+    if session_path is not None:
+        convert_session_file(
+            session_path,
+            output,
+            metadata=metadata,
+            leave_blanks_out=leave_blanks_out,
+            as_json=as_json,
+            timezone=timezone,
+            stub_test=stub_test,
+            overwrite=overwrite,
+            verify=verify_after,
+            progress=_JsonProgress() if as_json else True,
+            workers=workers,
+            cloud=cloud,
+        )
+        return
+    if output is None:
+        raise click.UsageError("Missing option '-o' / '--output'.")
+    with quick_imports():
+        from scanimage_nwb.nwb import RoiOptions, SyncOptions, convert_recording, load_metadata_file
 
     sources = _recording_in(paths)
     flim_options = {"bin_factor": flim_bin_factor, "fit": flim_components, "offset_s": flim_offset}
@@ -215,6 +187,7 @@ def convert(
         sync=SyncOptions(sync, sync_fires_per, sync_name, sync_first_pulse, sync_start_near) if sync else None,
         registration=_registration_of(sources, registration, register_first, write_corrected),
         write_corrected=write_corrected,
+        rois=RoiOptions(rois, plane=roi_plane, dff_window_s=dff_window) if rois else None,
         count_dtype=count_dtype,
         **_flim_of(flim, **flim_options),
     )
@@ -223,23 +196,31 @@ def convert(
         click.echo(json.dumps({"event": "written", "path": str(written), "file_bytes": size}))
     else:
         click.echo(f"wrote {written} ({size / 1e6:.1f} MB)")
-    if verify_after:
-        _verify(written, sources, as_json)
+    checks = _verify(written, sources, as_json) if verify_after else None
+    if report_after:
+        _report(written, checks, as_json)
+    if checks is not None:
+        _refuse_differences(written, checks)
+
+
+def _report(written: Path, checks: "list[SeriesCheck] | None", as_json: bool) -> None:
+    """Write the page, and say where it is."""
+    from scanimage_nwb.report import write_report
+
+    page = write_report(written, verified=checks)
+    click.echo(
+        json.dumps({"event": "reported", "path": str(page)}) if as_json else f"wrote {page}: open it in a browser"
+    )
 
 
 def _flim_of(flim: tuple[str, ...], **options: float | None) -> dict[str, Any]:
     """Return what `convert` was asked to write of photons; an option of what is not written is refused."""
     products = [name.strip() for names in flim for name in names.split(",") if name.strip()]
     chosen = {name: value for name, value in options.items() if value is not None}
-    needs = {
-        "bin_factor": ("bin-factor", "histograms"),
-        "fit": ("components", "fit"),
-        "offset_s": ("offset", "lifetime"),
-    }
     for name in chosen:
-        flag, product = needs[name]
+        flag, product = _FLIM_OPTIONS[name]
         if product not in products:
-            raise ValueError(f"--flim-{flag} needs --flim {product}")
+            raise ValueError(f"{flag} needs --flim {product}")
     return {"flim": products, "flim_options": chosen}
 
 
@@ -274,7 +255,9 @@ def _open_one(sources: tuple[Path, ...]) -> "Recording":
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="HDF5 file to write.")
-@click.option("--method", type=click.Choice(["poisson", "phase"]), default="poisson", help="How frames are compared.")
+@click.option(
+    "--method", type=click.Choice(["poisson", "phase", "suite2p"]), default="poisson", help="How frames are compared."
+)
 @click.option("--channel", type=click.IntRange(min=0), default=0, help="Channel that motion is found from, from 0.")
 @click.option("--max-shift", type=click.IntRange(min=1), help="Largest shift in pixels. Default: 15.")
 @click.option("--subpixel", is_flag=True, help="Find fractions of a pixel.")
@@ -283,7 +266,7 @@ def _open_one(sources: tuple[Path, ...]) -> "Recording":
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_command
+@command
 def register(
     paths: tuple[Path, ...],
     output: Path,
@@ -341,6 +324,53 @@ class _JsonProgress:
 
 
 @main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--rois", required=True, type=click.Path(path_type=Path), help=_ROI_HELP.partition(" Traces")[0])
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="File: .csv, .h5 or .nwb.")
+@click.option("--roi-plane", type=click.IntRange(min=0), help=_ROI_PLANE_HELP)
+@click.option("--channel", help="Channel, by its name. Default: all; a .csv holds one.")
+@click.option("--plane", type=int, help="Plane of the recording to read, from 0. Default: all, as volumes.")
+@click.option("--slice-sample", type=int, help="Frame of each slice to take, from 0. Default: all.")
+@click.option("--registration", type=click.Path(path_type=Path), help="Shift frames by the motion in this file.")
+@click.option("--dff-window", type=float, help=_DFF_HELP)
+@click.option("--timezone", help="Time zone of the computer that recorded; for .nwb.")
+@click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
+@command
+def traces(
+    paths: tuple[Path, ...],
+    rois: Path,
+    output: Path,
+    roi_plane: int | None,
+    channel: str | None,
+    plane: int | None,
+    slice_sample: int | None,
+    registration: Path | None,
+    dff_window: float | None,
+    timezone: str | None,
+    overwrite: bool,
+) -> None:
+    """Take traces of masks from a recording: means, neuropil, and of a .siff lifetimes.
+
+    PATHS is one file of the recording, exactly its files, or a folder that holds one recording.
+    """
+    from scanimage_nwb.nwb import RoiOptions, write_traces
+
+    sources = _recording_in(paths)
+    n_samples, n_rois = write_traces(
+        sources,
+        output,
+        RoiOptions(rois, plane=roi_plane, dff_window_s=dff_window),
+        channel_name=channel,
+        plane_index=plane,
+        slice_sample=slice_sample,
+        registration=_registration_of(sources, registration, False, False),
+        timezone=timezone,
+        overwrite=overwrite,
+    )
+    click.echo(f"wrote {output}: {n_rois} masks, {n_samples} samples")
+
+
+@main.command()
 @click.argument("nwbfile_path", metavar="OUT.nwb", type=click.Path(path_type=Path))
 @click.option(
     "--source",
@@ -352,17 +382,18 @@ class _JsonProgress:
 )
 @click.argument("more_sources", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_command
+@command
 def verify(nwbfile_path: Path, sources: tuple[Path, ...], more_sources: tuple[Path, ...], as_json: bool) -> None:
     """Compare every sample of OUT.nwb with the recording it was made from, bit for bit.
 
     Exit status 1, and the first difference, if they are not equal. Further paths behind the first belong to --source.
     """
-    _verify(nwbfile_path, _recording_in((*sources, *more_sources)), as_json)
+    checks = _verify(nwbfile_path, _recording_in((*sources, *more_sources)), as_json)
+    _refuse_differences(nwbfile_path, checks)
 
 
-def _verify(nwbfile_path: Path, sources: tuple[Path, ...], as_json: bool) -> None:
-    """Compare, say what was found, and end with status 1 if there is a difference."""
+def _verify(nwbfile_path: Path, sources: tuple[Path, ...], as_json: bool) -> "list[SeriesCheck]":
+    """Compare, and say what was found."""
     from scanimage_nwb.nwb import verify_nwbfile
 
     checks = verify_nwbfile(nwbfile_path, sources)
@@ -375,6 +406,11 @@ def _verify(nwbfile_path: Path, sources: tuple[Path, ...], as_json: bool) -> Non
             click.echo(f"{check.series}: {text}: equal to the source")
         else:
             click.echo(f"{check.series}: sample {check.difference.sample}: {check.difference.text}")
+    return checks
+
+
+def _refuse_differences(nwbfile_path: Path, checks: "list[SeriesCheck]") -> None:
+    """End with status 1 if there is a difference."""
     if any(check.difference is not None for check in checks):
         raise VerificationError(f"{nwbfile_path} differs from its source")
 
@@ -382,7 +418,7 @@ def _verify(nwbfile_path: Path, sources: tuple[Path, ...], as_json: bool) -> Non
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_command
+@command
 def inspect(paths: tuple[Path, ...], as_json: bool) -> None:
     """Say what recordings hold: versions, channels, planes, flyback, samples, rates, gaps, warnings.
 

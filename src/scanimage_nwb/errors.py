@@ -10,21 +10,29 @@
     ├── FrameIndexError(IndexError)         a page, frame, plane or sample that is not there
     ├── PhotonRangeError(ValueError)        a photon outside its page or its delay range
     ├── TimeAxisError(ValueError)           times that cannot belong to the recording
+    ├── RoiError(ValueError)                masks or traces that cannot belong to the recording
     ├── MetadataError(ValueError)           metadata that the user gave and that cannot be used
+    │   └── SessionFileError                a session file that cannot be used, problem by problem
+    ├── MissingPackageError(ImportError)    a package that is not installed, and is needed for one task only
     └── VerificationError                   a file that is not equal to its source
 
 Every message names the file, the place in it, what was expected, what was found, and the way out.
 Trouble that loses nothing but deserves a look is a `ScanImageNwbWarning`, issued once for each recording.
 """
 
+from collections.abc import Sequence
+
 __all__ = [
     "FormatError",
     "FrameIndexError",
     "HeaderFieldError",
     "MetadataError",
+    "MissingPackageError",
     "PhotonRangeError",
+    "RoiError",
     "ScanImageNwbError",
     "ScanImageNwbWarning",
+    "SessionFileError",
     "TimeAxisError",
     "TruncatedFileError",
     "UnsupportedFormatError",
@@ -64,8 +72,33 @@ class TimeAxisError(ScanImageNwbError, ValueError):
     """Times were given that cannot belong to the recording."""
 
 
+class RoiError(ScanImageNwbError, ValueError):
+    """Masks, or traces of masks, cannot be used, or cannot belong to the recording."""
+
+
 class MetadataError(ScanImageNwbError, ValueError):
     """Metadata given by the user cannot be used."""
+
+
+class SessionFileError(MetadataError):
+    """A session file cannot be used.
+
+    Parameters
+    ----------
+    problems : sequence of str
+        One line each.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+    def __reduce__(self) -> tuple[type["SessionFileError"], tuple[tuple[str, ...]]]:
+        return type(self), (self.problems,)
+
+
+class MissingPackageError(ScanImageNwbError, ImportError):
+    """A package is not installed that one task needs, and others do not."""
 
 
 class VerificationError(ScanImageNwbError):

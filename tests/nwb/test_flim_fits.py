@@ -80,7 +80,7 @@ def test_fits_and_region_lifetimes_survive_the_file(siff: SyntheticSiff, masks: 
         assert rois["converged"].data[:].tolist() == [True, True, False]
         assert rois["message"].data[:].tolist() == ["", "", "0 photons are fewer than 1"]
         assert (np.abs(rois["lifetime"].data[:2] - TAU_S) < 0.1e-9).all()
-        segmentation = ophys["ImageSegmentation"]["PlaneSegmentation"]
+        segmentation = ophys["ImageSegmentation"]["PlaneSegmentationFlim"]
         traces = ophys["FluorescenceLifetime"]
         for region in (rois["roi"], traces["RoiLifetime"].rois, ophys["PhotonHistogramSeriesRoi"].rois):
             assert region.table is segmentation

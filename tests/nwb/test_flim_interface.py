@@ -195,7 +195,7 @@ def test_histograms_of_field_and_regions(two_colors: SyntheticSiff, tmp_path: Pa
         np.testing.assert_allclose(edges[[0, 1, -2, -1]], np.array([0, 10, 620, 629]) * 20e-12)
     with h5py.File(write(tmp_path / "a.nwb", source, masks=masks, histograms="roi", **chosen)) as file:
         found = file["processing/ophys/PhotonHistogramSeriesRoiChannel1/data"][:]
-        images = file["processing/ophys/ImageSegmentation/PlaneSegmentationChannel1/image_mask"][:]
+        images = file["processing/ophys/ImageSegmentation/PlaneSegmentationFlimChannel1/image_mask"][:]
     np.testing.assert_array_equal(found, np.einsum("tzyxh,mzyx->tmh", np.array(truth), masks))
     np.testing.assert_array_equal(images, masks.transpose(0, 3, 2, 1))
 

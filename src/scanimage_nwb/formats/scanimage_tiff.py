@@ -1,6 +1,5 @@
 """Header texts and pixels of ScanImage TIFF files."""
 
-import os
 import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from scanimage_nwb.errors import FormatError, TruncatedFileError
 from scanimage_nwb.formats.files import ReadOnlyFile
 from scanimage_nwb.formats.tiff_pages import PageTable
+from scanimage_nwb.threads import usable_threads
 
 __all__ = ["MAGIC", "HeaderTexts", "read_header_texts", "read_page_text", "read_pixels"]
 
@@ -24,7 +24,7 @@ _MAX_VIEWS = 1000
 """Systems take at most 1,024 buffers in one read."""
 _THREADED_BYTES = 1 << 23
 """Larger requests are shared among threads."""
-_THREADS = min(4, os.cpu_count() or 1)
+_THREADS = usable_threads(4)
 _MAX_HEADER_BYTES = 1 << 28
 
 

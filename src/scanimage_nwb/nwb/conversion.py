@@ -11,6 +11,7 @@ from scanimage_nwb.nwb.converter import ScanImageConverter
 from scanimage_nwb.nwb.flim_interface import FlimProduct
 from scanimage_nwb.nwb.progress import WriteProgress
 from scanimage_nwb.nwb.pulse_sources import read_pulse_times
+from scanimage_nwb.nwb.roi_conversion import STUB_SAMPLES, RoiOptions, roi_interfaces
 from scanimage_nwb.nwb.start_time import EXPECTED_START_TIME, with_timezone
 from scanimage_nwb.nwb.user_metadata import merge_metadata, warn_of_unused_entries
 from scanimage_nwb.registration import RegistrationInfo
@@ -38,6 +39,7 @@ def convert_recording(
     sync: SyncOptions | None = None,
     flim: Sequence[FlimProduct] = (),
     flim_options: Mapping[str, Any] | None = None,
+    rois: RoiOptions | None = None,
 ) -> Path:
     """Convert a recording, TIFF or .siff, to an NWB file, all channels unless some are named.
 
@@ -78,6 +80,8 @@ def convert_recording(
         What of the photons of a .siff is written beside their counts; see `ScanImageConverter`.
     flim_options : mapping, optional
         Conversion options of `FlimInterface` on top of that, such as ``{"bin_factor": 10, "fit": 1}``.
+    rois : RoiOptions, optional
+        Masks to write beside the channels, with their traces.
 
     Returns
     -------
@@ -88,7 +92,7 @@ def convert_recording(
     ------
     FileExistsError
         If there is a file and `overwrite` is False.
-    FormatError, MetadataError, FileNotFoundError
+    FormatError, MetadataError, RoiError, FileNotFoundError
         If files or metadata cannot be used.
     PhotonRangeError
         If a pixel has more photons than `count_dtype` holds.
@@ -109,6 +113,14 @@ def convert_recording(
     )
     converter.show_progress, converter.writer_options = progress, {"workers": workers, "cloud": cloud}
     converter.registration, converter.write_corrected = registration, write_corrected
+    if rois is not None:
+        interfaces = converter.data_interface_objects
+        extractors = [
+            one.imaging_extractor for name, one in interfaces.items() if name not in converter.flim_interfaces
+        ]
+        converter.roi_interfaces = roi_interfaces(
+            extractors, rois, registration=registration, n_samples=STUB_SAMPLES if stub_test else None
+        )
     found = converter.get_metadata()
     merged = merge_metadata(found, metadata or {})
     warn_of_unused_entries(found, merged)

@@ -1,11 +1,11 @@
 """All channels of a recording, TIFF or .siff, in one NWB file."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from neuroconv import ConverterPipe
-from neuroconv.utils import DeepDict, get_json_schema_from_method_signature
+from neuroconv.utils import DeepDict, dict_deep_update, get_json_schema_from_method_signature
 from pydantic import FilePath
 from pynwb import NWBFile
 
@@ -14,6 +14,7 @@ from scanimage_nwb.extractors.siff import CountDtype
 from scanimage_nwb.nwb.flim_interface import FlimInterface, FlimProduct, options_of
 from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface, WholeFileWriting
 from scanimage_nwb.nwb.registration import add_registration
+from scanimage_nwb.nwb.roi_interface import RoiTracesInterface
 from scanimage_nwb.nwb.siff_interface import SiffImagingInterface
 from scanimage_nwb.nwb.user_metadata import merge_metadata
 from scanimage_nwb.recording import FiresPer, RecordingAlignment, open_recording
@@ -68,6 +69,9 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
     write_corrected: bool = False
     """Whether the corrected movies are written too."""
 
+    roi_interfaces: Sequence[RoiTracesInterface] = ()
+    """Masks and traces that are written beside the channels."""
+
     def __init__(
         self,
         file_path: FilePath | None = None,
@@ -118,16 +122,22 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
         return {name: interface for name, interface in found if isinstance(interface, FlimInterface)}
 
     def add_to_nwbfile(self, nwbfile: NWBFile, metadata: Any, conversion_options: dict | None = None) -> None:
-        """Add every channel, and the registration if there is one; parameters as for neuroconv's converters."""
-        options = dict(conversion_options or {})
+        """Add every channel, registration and masks if there are any; parameters as for neuroconv's converters."""
+        given = dict(conversion_options or {})
         for name, interface in self.flim_interfaces.items():
             if self.registration is not None:
                 interface.reader.use_registration(self.registration)
             moved = {"motion_corrected": bool(interface.reader.registration_dict)}
-            options[name] = {**self._flim_options, **moved, **options.get(name, {})}
-        super().add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, conversion_options=options)
+            given[name] = {**self._flim_options, **moved, **given.get(name, {})}
+        super().add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, conversion_options=given)
         if self.registration is not None:
             add_registration(nwbfile, self.registration, write_corrected=self.write_corrected)
+        first = next(iter(self.data_interface_objects))
+        options = given.get(first, {})
+        stub = {name: options[name] for name in ("stub_test", "stub_samples") if name in options}
+        series = metadata["Ophys"]["MicroscopySeries"][self.data_interface_objects[first].metadata_key]["name"]
+        for rois in self.roi_interfaces:
+            rois.add_to_nwbfile(nwbfile, metadata, imaging_series=series, **stub)
 
     @classmethod
     def get_source_schema(cls) -> dict[str, Any]:
@@ -146,7 +156,16 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
         for interface in others:
             interface._start_time = first._start_time  # one recording, one start, one warning about its time zone
             metadata = merge_metadata(metadata, interface.get_metadata())
+        for rois in self.roi_interfaces:
+            metadata = merge_metadata(metadata, {"Ophys": rois.get_metadata()["Ophys"]})
         return DeepDict(metadata)
+
+    def get_metadata_schema(self) -> dict[str, Any]:
+        """Return the JSON schema of the metadata, those of masks included."""
+        schema = super().get_metadata_schema()
+        for interface in self.roi_interfaces:
+            schema = dict_deep_update(schema, interface.get_metadata_schema())
+        return schema
 
     def align_to_pulses(self, pulse_times_s: Any, fires_per: FiresPer = "frame", **options: Any) -> RecordingAlignment:
         """Give the samples of all channels their times on the clock that recorded the sync pulses.

@@ -232,6 +232,7 @@ class FlimInterface(SiffImagingInterface):
             self.metadata_key,
             extractor,
             self.reader,
+            recording_name=self.recording_name,
             masks=self.masks,
             irf=self.irf,
             motion_corrected=motion_corrected,

@@ -64,6 +64,8 @@ class FlimWriter:
         Samples to write, and their times.
     reader : SiffReader
         Their photons.
+    recording_name : str
+        What tells the recording from others in the same file.
     masks : array-like, optional
         Regions.
     irf : Irf or MeasuredIrf, optional
@@ -82,6 +84,7 @@ class FlimWriter:
         extractor: ScanImageImagingExtractor,
         reader: SiffReader,
         *,
+        recording_name: str,
         masks: Any,
         irf: Irf | MeasuredIrf | None,
         motion_corrected: bool,
@@ -94,7 +97,7 @@ class FlimWriter:
         self.nwbfile, self.extractor, self.irf = nwbfile, extractor, irf
         self.masks = None if masks is None else checked_masks(masks, reader)
         self.samples = Samples(reader, pages, dict(shifts))
-        self.suffix = name_suffix(recording, extractor.channel_name, extractor.plane_index)
+        self.suffix = recording_name + name_suffix(recording, extractor.channel_name, extractor.plane_index)
         entry = metadata["Ophys"]["MicroscopySeries"][key]
         plane_key = entry.get("imaging_plane_metadata_key", key)
         self.plane: ImagingPlane = add_imaging_plane(nwbfile, metadata, plane_key)
@@ -102,7 +105,7 @@ class FlimWriter:
         self.first_series: TimeSeries | None = None
         """The first series with a time for every sample that was added."""
         self.times = share_timestamps(nwbfile, time_fields(extractor, always_write_timestamps))
-        self.settings = self._settings(name_suffix(recording, extractor.channel_name, None))
+        self.settings = self._settings(recording_name + name_suffix(recording, extractor.channel_name, None))
         self.common = {
             "imaging_plane": self.plane,
             "tcspc_settings": self.settings,
@@ -210,7 +213,7 @@ class FlimWriter:
                 segmentation = ImageSegmentation(name="ImageSegmentation")
                 self.module.add(segmentation)
             self._regions = segmentation.create_plane_segmentation(
-                name=f"PlaneSegmentation{self.suffix}",
+                name=f"PlaneSegmentationFlim{self.suffix}",
                 description=f"{self.of}: regions whose photons were added up. {self.motion}",
                 imaging_plane=self.plane,
             )

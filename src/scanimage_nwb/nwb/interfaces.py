@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from jsonschema.exceptions import ValidationError
+from neuroconv import BaseDataInterface
 from neuroconv.datainterfaces.ophys.baseimagingextractorinterface import BaseImagingExtractorInterface
 from neuroconv.utils import DeepDict
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ class WholeFileWriting:
         conversion_options: dict[str, Any],
     ) -> None:
         # Interfaces take their options as keywords, converters as one dictionary.
-        as_keywords = isinstance(self, BaseImagingExtractorInterface)
+        as_keywords = isinstance(self, BaseDataInterface)
         options = (conversion_options or {}) if as_keywords else {"conversion_options": conversion_options}
         if nwbfile is None:
             nwbfile = self.create_nwbfile(metadata=metadata, **options)  # type: ignore[attr-defined]
@@ -148,6 +149,8 @@ class ScanImageImagingInterface(WholeFileWriting, BaseImagingExtractorInterface)
     associated_suffixes: tuple[str, ...] = (".tif", ".tiff")
     info = "Interface for two-photon imaging data recorded with ScanImage (TIFF)."
     _recording: Recording | None = None
+    recording_name: str = ""
+    """What tells the recording from others in the same file, in the names of what is written; set it before use."""
     alignment: RecordingAlignment | None = None
     """How the samples got their times from sync pulses, if they did."""
     _reading_options: Mapping[str, Any] = {}
@@ -269,6 +272,7 @@ class ScanImageImagingInterface(WholeFileWriting, BaseImagingExtractorInterface)
             plane_index=extractor.plane_index,
             sampling_rate_hz=extractor.get_sampling_frequency(),
             key=self.metadata_key,
+            recording_name=self.recording_name,
         )
         metadata.pop("Ophys", None)  # neuroconv's defaults, which name the series MicroscopySeries
         return DeepDict(merge_metadata(metadata, found))

@@ -109,7 +109,13 @@ def session_description(recording: Recording) -> str:
 
 
 def imaging_metadata(
-    recording: Recording, *, channel_index: int, plane_index: int | None, sampling_rate_hz: float, key: str
+    recording: Recording,
+    *,
+    channel_index: int,
+    plane_index: int | None,
+    sampling_rate_hz: float,
+    key: str,
+    recording_name: str = "",
 ) -> dict[str, Any]:
     """Return what the files say of one channel.
 
@@ -125,6 +131,8 @@ def imaging_metadata(
         Rate of samples.
     key : str
         Key of the entries, see `registry_key`.
+    recording_name : str
+        What tells the recording from others in the same file, in the names of its objects.
 
     Returns
     -------
@@ -132,7 +140,7 @@ def imaging_metadata(
         ``Devices`` and ``Ophys``. Lengths are in metres, rates in Hz.
     """
     channel_name = recording.channel_names[channel_index]
-    suffix = name_suffix(recording, channel_name, plane_index)
+    suffix = recording_name + name_suffix(recording, channel_name, plane_index)
     space = _space(recording, plane_index)
     series: dict[str, Any] = {
         "name": f"TwoPhotonSeries{suffix}",

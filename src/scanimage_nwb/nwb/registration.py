@@ -100,6 +100,7 @@ def add_registration(
     *,
     series_names: list[str] | None = None,
     write_corrected: bool = False,
+    recording_name: str = "",
 ) -> None:
     """Add a registration to a file in memory; parameters as for `RegistrationInterface.add_to_nwbfile`.
 
@@ -111,6 +112,8 @@ def add_registration(
         Shifts.
     series_names, write_corrected
         As there.
+    recording_name : str
+        What tells the recording from others in the same file, in the names of references and corrected movies.
 
     Raises
     ------
@@ -126,15 +129,16 @@ def add_registration(
             _add_plane(module, series, info, frames[:, column], suffix)
         if write_corrected:
             stacks.append(_corrected(series, info, frames))
-    if len(info.reference_frames) and "MotionReferences" not in module.data_interfaces:
+    references = f"MotionReferences{recording_name}"
+    if len(info.reference_frames) and references not in module.data_interfaces:
         images = [
             GrayscaleImage(name=f"reference_plane{plane}", data=np.ascontiguousarray(image.T))
             for plane, image in enumerate(info.reference_frames)
         ]
         about = f"Reference of each plane for registration by {info.method}, transposed to (width, height)."
-        module.add(Images(name="MotionReferences", description=about, images=images))
+        module.add(Images(name=references, description=about, images=images))
     if stacks:
-        module.add(MotionCorrection(name="MotionCorrection", corrected_image_stacks=stacks))
+        module.add(MotionCorrection(name=f"MotionCorrection{recording_name}", corrected_image_stacks=stacks))
 
 
 def _add_plane(

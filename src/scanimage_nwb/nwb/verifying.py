@@ -50,7 +50,9 @@ class SeriesCheck:
     """The first difference, None if all is equal."""
 
 
-def verify_nwbfile(path: str | Path, source_paths: Sequence[str | Path]) -> list[SeriesCheck]:
+def verify_nwbfile(
+    path: str | Path, source_paths: Sequence[str | Path], *, series_names: Sequence[str] | None = None
+) -> list[SeriesCheck]:
     """Compare the imaging and photon series of an NWB file with the recording they were made from.
 
     Every pixel of every sample is compared, and the original frame indices with what the source gives. Of a .siff,
@@ -63,6 +65,8 @@ def verify_nwbfile(path: str | Path, source_paths: Sequence[str | Path]) -> list
         The NWB file (HDF5).
     source_paths : sequence of path-like
         One file of the recording, or exactly its files in the order of time.
+    series_names : sequence of str, optional
+        Series that are of this recording, where the file holds several recordings; by default all.
 
     Returns
     -------
@@ -84,6 +88,7 @@ def verify_nwbfile(path: str | Path, source_paths: Sequence[str | Path]) -> list
         checks = [
             (_check_series if isinstance(series, TwoPhotonSeries) else _check_photons)(series, pages, recording)
             for series, pages in _series_with_pages(nwbfile)
+            if series_names is None or series.name in series_names
         ]
     if not checks:
         raise MetadataError(

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from scanimage_nwb.nwb.chunk_filters import filters_of
 from scanimage_nwb.nwb.chunk_pipeline import ChunkWriteError, fill_dataset, fill_datasets
 from scanimage_nwb.nwb.progress import ProgressReporter, WriteProgress
 from scanimage_nwb.nwb.whole_file import whole_or_nothing
+from scanimage_nwb.threads import usable_threads
 
 __all__ = ["write_nwbfile"]
 
@@ -94,7 +94,7 @@ def write_nwbfile(
         with _configured(nwbfile, backend, backend_configuration):
             if backend == "hdf5":
                 with ProgressReporter(path.name, progress) as reporter:
-                    _write_hdf5(nwbfile, partial, workers or os.cpu_count() or 1, reporter, cloud)
+                    _write_hdf5(nwbfile, partial, workers or usable_threads(), reporter, cloud)
             else:
                 # what is left to configure holds no iterator
                 configure_and_write_nwbfile(nwbfile, str(partial), backend)

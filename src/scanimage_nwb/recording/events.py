@@ -12,13 +12,16 @@ from scanimage_nwb.recording.recording import Recording
 __all__ = ["RecordedEvent", "read_events", "trigger_times"]
 
 _MAX_TEXT_BYTES = 1 << 20
-_ANYTHING = re.compile(
-    rb"(?:auxTrigger[0-3]|I2CData)[ \t]*=[ \t]*[\[{]+[ \t]*[^\]}\s]"
-    rb"|(?:auxTrigger[0-3])[ \t]*=[ \t]*[\d.]"
-    rb"|nextFileMarkerTimestamps_sec[ \t]*=[ \t]*[\d.]"
-    rb"|endOfAcquisition[ \t]*=[ \t]*1"
+_ANYTHING = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rb"auxTrigger[0-3][ \t]*=[ \t]*(?:[\d.]|[\[{]+[ \t]*[^\]}\s])",
+        rb"I2CData[ \t]*=[ \t]*[\[{]+[ \t]*[^\]}\s]",
+        rb"nextFileMarkerTimestamps_sec[ \t]*=[ \t]*[\d.]",
+        rb"endOfAcquisition[ \t]*=[ \t]*1",
+    )
 )
-"""Of most pages nothing happened; their text is not parsed."""
+"""Of most pages nothing happened; their text is not parsed. One pattern each: words at their start are found fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def read_events(recording: Recording) -> list[RecordedEvent]:
         with ReadOnlyFile(table.path) as file:
             for page in pages.tolist():
                 text = file.read(int(offset[page]), min(int(n_bytes[page]), _MAX_TEXT_BYTES))
-                if _ANYTHING.search(text):
+                if any(pattern.search(text) for pattern in _ANYTHING):
                     found = parse_page_text(text.decode("latin-1"), source=f"{table.path}, page {page}")
                     events += _events_of_page(found, first_page + page, float(recording.timestamp_s[first_page + page]))
         first_page += table.n_pages

@@ -15,8 +15,8 @@ from scanimage_nwb.formats.siff import COMPRESSED, RAW, PhotonPages
 
 __all__ = ["BLOCK_BYTES", "BlockPlan", "plan_blocks", "read_block"]
 
-BLOCK_BYTES = 1 << 20
-"""A block fits the cache of a processor, where the kernel then finds what was just read."""
+BLOCK_BYTES = 1 << 21
+"""Large enough that what Python does between two blocks does not count, small enough to stay in a cache."""
 _BLOCK_PAGES = 1 << 11
 _NEAR_BYTES = 1 << 13
 """Pages closer together than this are fetched by one read, with the bytes between them."""

@@ -3,7 +3,6 @@
 Memory is bounded: a thread holds one block and its photons. Warnings about dropped photons are given once a call.
 """
 
-import os
 import sys
 import threading
 import warnings
@@ -20,10 +19,11 @@ from scanimage_nwb.formats.siff import PLAIN, PhotonPages, check_faults
 from scanimage_nwb.kernels.photon_bytes import FAULTS
 from scanimage_nwb.kernels.photon_lists import SPARE_PHOTONS, decode_photons
 from scanimage_nwb.siff_reader.block_plan import BLOCK_BYTES, BlockPlan, plan_blocks, read_block
+from scanimage_nwb.threads import usable_threads
 
 __all__ = ["THREADS", "Block", "PhotonSource", "ReadRequest"]
 
-THREADS = min(8, os.cpu_count() or 1)
+THREADS = usable_threads(8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

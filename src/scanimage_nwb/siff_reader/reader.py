@@ -8,12 +8,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from scanimage_nwb.siff_reader import frames as frame_work
 from scanimage_nwb.siff_reader import histograms
-from scanimage_nwb.siff_reader.frame_methods import BUFFER_BYTES
+from scanimage_nwb.siff_reader.frame_methods import BUFFER_BYTES, Edge
 from scanimage_nwb.siff_reader.labelled import label_histograms
 from scanimage_nwb.siff_reader.mask_methods import FlimMethod, MaskMethods
 from scanimage_nwb.siff_reader.masks import whole_field
 from scanimage_nwb.siff_reader.open_siff import Frames
 from scanimage_nwb.siff_reader.photon_list import Photons, list_photons
+from scanimage_nwb.siff_reader.registering import fill_edges
 from scanimage_nwb.siff_reader.shifts import RegistrationDict
 
 if TYPE_CHECKING:
@@ -66,13 +67,14 @@ class SiffReader(MaskMethods):
         registration_dict: RegistrationDict | None = None,
         *,
         color_channel: int | None = 0,
+        edge: Edge = "wrap",
         buffer_bytes: int = BUFFER_BYTES,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray, NDArray]]:
         """Read lifetime maps a buffer at a time; parameters as for `flim_map`.
 
         Parameters
         ----------
-        frames, method, registration_dict, color_channel
+        frames, method, registration_dict, color_channel, edge
             As for `flim_map`.
         buffer_bytes : int
             Largest size of the maps held at once (but at least one).
@@ -83,7 +85,7 @@ class SiffReader(MaskMethods):
             Which frames, and what `flim_map` gives of them.
         """
         for pages in self._buffers(frames, color_channel, buffer_bytes, 18):
-            yield pages, *self.flim_map(pages, method, registration_dict)
+            yield pages, *self.flim_map(pages, method, registration_dict, edge=edge)
 
     def get_histogram(
         self,
@@ -224,6 +226,7 @@ class SiffReader(MaskMethods):
         offset_s: float = 0.0,
         harmonic: int = 1,
         color_channel: int | None = 0,
+        edge: Edge = "wrap",
     ) -> tuple[NDArray, NDArray]:
         """Return the lifetime of every pixel of every frame.
 
@@ -241,6 +244,9 @@ class SiffReader(MaskMethods):
             Delay of the instrument's response in seconds, taken off the mean delay.
         harmonic : int
             Of the phasor.
+        edge : 'wrap' or number
+            What comes in from beyond the edge of a shifted frame: its opposite edge, or a value of the map (such as
+            NaN) with a count of 0.
 
         Returns
         -------
@@ -255,10 +261,15 @@ class SiffReader(MaskMethods):
             As for `get_histogram`.
         """
         request, source = self._delay_request(frames, color_channel, registration_dict)
+        found: NDArray
         if method == "phasor":
-            return frame_work.read_phasor_map(source, request, self._phasor_table(harmonic))
-        self._check_method(method)
-        return frame_work.read_delay_map(source, request, (self.tcspc_resolution_s, offset_s))
+            found, counts = frame_work.read_phasor_map(source, request, self._phasor_table(harmonic))
+        else:
+            self._check_method(method)
+            found, counts = frame_work.read_delay_map(source, request, (self.tcspc_resolution_s, offset_s))
+        if edge == "wrap":
+            return found, counts
+        return fill_edges(found, request.shifts, edge), fill_edges(counts, request.shifts, 0)
 
     @overload
     def photons(

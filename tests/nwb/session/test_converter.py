@@ -1,0 +1,171 @@
+"""A session in one file: names that do not collide, one clock, and no value that nobody gave."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pynwb
+import pytest
+
+from scanimage_nwb import open_recording
+from scanimage_nwb.errors import MetadataError, SessionFileError, TimeAxisError
+from scanimage_nwb.nwb.session import SessionConverter
+from scanimage_nwb.nwb.session.converting import convert_session
+from scanimage_nwb.testing import write_scanimage_recording
+from scanimage_nwb.testing.siff_files import write_siff_recording
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A session of a TIFF recording, one of another name, and a .siff."""
+    write_scanimage_recording(tmp_path, name="a_00001", n_channels=2, n_volumes=20, shape=(8, 10))
+    write_scanimage_recording(tmp_path, name="b_00001", n_volumes=12, shape=(8, 10))
+    write_siff_recording(tmp_path, name="c_00001", n_volumes=15)
+    return tmp_path
+
+
+def describe(folder: Path, text: str) -> Path:
+    (folder / "session.yaml").write_text(text)
+    return folder
+
+
+def read(path: Path) -> Any:
+    return pynwb.NWBHDF5IO(path, "r", load_namespaces=True).read()
+
+
+ALL = """\
+timezone: Europe/Berlin
+recordings:
+  - {name: a, files: a_00001.tif}
+  - {name: b, files: b_00001.tif}
+  - {name: c, files: c_00001.siff}
+flim: {histograms: field, bin_factor: 10}
+"""
+
+
+def test_recordings_of_both_kinds_in_one_file(folder: Path) -> None:
+    made = convert_session(describe(folder, ALL), folder / "out", verify=True)
+    assert made.path == folder / "out" / f"{folder.name}.nwb"
+    names = [f"TwoPhotonSeries{word}" for word in ("AChannel1", "AChannel2", "B", "C")]
+    assert sorted(check.series for check in made.checks) == ["PhotonEventSeriesC", *names]
+    nwbfile = read(made.path)
+    assert set(nwbfile.acquisition) == {"PhotonEventSeriesC", *names}
+    assert set(nwbfile.imaging_planes) == {f"ImagingPlane{word}" for word in ("AChannel1", "AChannel2", "B", "C")}
+    assert "PhotonHistogramSeriesFieldC" in nwbfile.processing["ophys"].data_interfaces
+    expected = open_recording(folder / "b_00001.tif", warn=False).read_pages(np.arange(12))
+    assert np.array_equal(nwbfile.acquisition["TwoPhotonSeriesB"].data[:].transpose(0, 2, 1), expected)
+
+
+def test_recordings_lie_where_their_clocks_put_them(folder: Path) -> None:
+    described = describe(folder, ALL)
+    made = convert_session(described, folder / "out.nwb")
+    nwbfile = read(made.path)
+    berlin = timedelta(hours=2)
+    for name, file in (("AChannel1", "a_00001.tif"), ("B", "b_00001.tif"), ("C", "c_00001.siff")):
+        recording = open_recording(folder / file, warn=False)
+        assert recording.epoch is not None
+        assert recording.timestamp_s is not None
+        epoch = recording.epoch if recording.epoch.tzinfo else (recording.epoch - berlin).replace(tzinfo=UTC)
+        series = nwbfile.acquisition[f"TwoPhotonSeries{name}"]
+        begun = nwbfile.session_start_time + timedelta(seconds=float(series.get_timestamps()[0]))
+        pages = nwbfile.processing["ophys"][f"{series.name}OriginalFrameIndices"].data[:]
+        wanted = epoch + timedelta(seconds=float(recording.timestamp_s[pages[0]]))
+        assert abs((begun - wanted).total_seconds()) < 2e-6
+    assert min(one.get_timestamps()[0] for one in nwbfile.acquisition.values()) < 1
+
+
+def test_start_that_is_said(folder: Path) -> None:
+    text = "timezone: UTC\nrecordings:\n  - {name: a, files: a_00001.tif}\n"
+    text += "  - {name: b, files: b_00001.tif, start: 2025-04-24T20:00:00+00:00}\n"
+    converter = SessionConverter(describe(folder, text + "metadata: {NWBFile: {session_start_time: 2025-04-01}}\n"))
+    assert converter.get_metadata()["NWBFile"]["session_start_time"] == datetime(2025, 4, 1, tzinfo=UTC)
+    b = converter.data_interface_objects["B_Imaging"]
+    wanted = (datetime(2025, 4, 24, 20, tzinfo=UTC) - datetime(2025, 4, 1, tzinfo=UTC)).total_seconds()
+    shift = b.get_timestamps() - b.get_original_timestamps()
+    assert shift == pytest.approx(np.full(12, wanted))
+    late = text + "metadata: {NWBFile: {session_start_time: 2025-04-25}}\n"
+    with pytest.raises(SessionFileError, match=r"recording a began at .*before time 0"):
+        SessionConverter(describe(folder, late)).get_metadata()
+
+
+def test_pulses_become_the_clock_of_all(folder: Path) -> None:
+    """a has pulses; b is placed on their clock by how long after a it began."""
+    recording = open_recording(folder / "a_00001.tif", warn=False)
+    assert recording.timestamp_s is not None
+    native = np.unique(recording.timestamp_s)
+    pulses = 100 + native * (1 + 50e-6)
+    np.savetxt(folder / "pulses.csv", pulses, fmt="%.7f")
+    text = (
+        "timezone: UTC\nrecordings:\n  - {name: a, files: a_00001.tif}\n"
+        "  - {name: b, files: b_00001.tif, start: 2025-04-24T20:00:00+00:00}\n"
+        "sync: {recording: a, file: pulses.csv}\n"
+    )
+    converter = SessionConverter(describe(folder, text))
+    metadata = converter.get_metadata()
+    a, b = (converter.data_interface_objects[name] for name in ("A_Imaging_Channel_1", "B_Imaging"))
+    assert a.get_timestamps() == pytest.approx(pulses, abs=1e-6)
+    assert recording.epoch is not None
+    zero = metadata["NWBFile"]["session_start_time"]
+    # the recording's clock started when that of the pulses said 100
+    assert abs((recording.epoch.replace(tzinfo=UTC) - zero).total_seconds() - 100) < 1e-3
+    wanted = (datetime(2025, 4, 24, 20, tzinfo=UTC) - zero).total_seconds()
+    assert b.get_timestamps() - b.get_original_timestamps() == pytest.approx(np.full(12, wanted))
+    np.savetxt(folder / "pulses.csv", np.arange(5.0))
+    with pytest.raises(TimeAxisError):
+        SessionConverter(folder).get_metadata()
+
+
+def test_registration_of_each_recording(folder: Path) -> None:
+    text = "timezone: UTC\nrecordings:\n  - {name: b, files: b_00001.tif}\n  - {name: c, files: c_00001.siff}\n"
+    text += "registration:\n" + "".join(
+        f"  - {{recording: {name}, register: true, max_shift: 2, write_corrected: true}}\n" for name in "bc"
+    )
+    text += "flim: {motion_corrected: true}\n"
+    made = convert_session(describe(folder, text), folder / "out.nwb", verify=True)
+    items = read(made.path).processing["ophys"].data_interfaces
+    for word in "BC":
+        assert {f"MotionReferences{word}", f"MotionCorrection{word}", f"TwoPhotonSeries{word}MotionShifts"} <= set(
+            items
+        )
+
+
+def test_metadata_in_layers_and_nothing_invented(folder: Path) -> None:
+    text = "timezone: UTC\nrecordings: {name: a, files: a_00001.tif, channels: [Channel 2]}\n"
+    text += 'metadata:\n  NWBFile: {session_id: "1_2"}\n  Ophys: {ImagingPlanes: {"*": {location: V1}}}\n'
+    (folder / "metadata.yaml").write_text(
+        'Subject: {subject_id: m42, sex: F}\nOphys: {ImagingPlanes: {"*": {location: X, indicator: G}}}'
+    )
+    common = {"NWBFile": {"lab": "L", "session_id": "no"}, "Subject": {"sex": "M"}}
+    made = convert_session(describe(folder, text), folder / "out", metadata=common)
+    assert made.path == folder / "out" / "sub-m42" / "sub-m42_ses-1-2_ophys.nwb"
+    nwbfile = read(made.path)
+    assert (nwbfile.session_id, nwbfile.lab, nwbfile.institution) == ("1_2", "L", None)
+    assert (nwbfile.subject.subject_id, nwbfile.subject.sex, nwbfile.subject.species) == ("m42", "F", None)
+    (plane,) = nwbfile.imaging_planes.values()
+    assert (plane.location, plane.indicator) == ("V1", "G")
+    assert np.isnan(plane.excitation_lambda)
+    assert list(nwbfile.acquisition) == ["TwoPhotonSeriesChannel2"]  # one recording: names as of convert
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("{name: a, files: a_00001.tif, channels: [Channel 9]}", "Channel 9 is no channel of a_00001.tif; it has"),
+        ("{name: a, files: a_00001.tif, kind: siff}", "has kind siff; its files are tiff"),
+    ],
+)
+def test_what_the_files_contradict(folder: Path, entry: str, words: str) -> None:
+    with pytest.raises(SessionFileError, match=words):
+        SessionConverter(describe(folder, f"timezone: UTC\nrecordings: {entry}\n"))
+
+
+def test_file_in_the_way_and_stub(folder: Path) -> None:
+    describe(folder, ALL)
+    first = convert_session(folder, folder / "out.nwb", stub_test=True)
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        convert_session(folder, first.path)
+    (folder / "session.yaml").write_text(ALL.replace("Europe/Berlin", "Europe/Berlinn"))
+    with pytest.raises(MetadataError, match="did you mean Europe/Berlin"):
+        convert_session(folder, first.path, overwrite=True)
+    assert set(read(first.path).acquisition)
