@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "run_plainly"]
 
+_FLIM_OPTIONS = {
+    "bin_factor": ("--flim-bin-factor", "histograms"),
+    "fit": ("--flim-components", "fit"),
+    "offset_s": ("--flim-offset", "lifetime"),
+}
+"""Option of the interface to that of the command, and the product that it is of."""
 _ROI_HELP = (
     "Masks: suite2p folder, CaImAn .hdf5, label image (.tif, .npy), stack (.npy, .npz), ImageJ .roi or .zip, .json. "
     "Traces that come with them are taken over; else they are taken from the recording."
@@ -79,6 +85,14 @@ main.add_command(dandi)
     show_default=True,
     help="Type of the photon counts of a .siff; what does not fit is refused.",
 )
+@click.option(
+    "--flim",
+    multiple=True,
+    help="Of a .siff, write also: photons, histograms, lifetime, phasor, fit; separated by commas, or repeat.",
+)
+@click.option("--flim-bin-factor", type=int, help="So many delay bins of the histograms are added up.")
+@click.option("--flim-components", type=int, help="Exponentials of the fit. Default: 2.")
+@click.option("--flim-offset", type=float, help="Delay of the instrument in seconds, taken off mean delays (1.5e-9).")
 @click.option("--leave-blanks-out", is_flag=True, help="Convert a session whose file still has blanks.")
 @click.option("--json", "as_json", is_flag=True, help="Print progress and result as lines of JSON.")
 @click.option("--sync", type=click.Path(path_type=Path), help="Sync pulses: .csv, .npy, .npz or .nwb, in seconds.")
@@ -116,6 +130,10 @@ def convert(
     roi_plane: int | None,
     dff_window: float | None,
     count_dtype: Literal["int16", "uint16", "uint32"],
+    flim: tuple[str, ...],
+    flim_bin_factor: int | None,
+    flim_components: int | None,
+    flim_offset: float | None,
     leave_blanks_out: bool,
     as_json: bool,
     sync: Path | None,
@@ -154,6 +172,7 @@ def convert(
         from scanimage_nwb.nwb import RoiOptions, SyncOptions, convert_recording, load_metadata_file
 
     sources = _recording_in(paths)
+    flim_options = {"bin_factor": flim_bin_factor, "fit": flim_components, "offset_s": flim_offset}
     written = convert_recording(
         sources,
         output,
@@ -172,6 +191,7 @@ def convert(
         write_corrected=write_corrected,
         rois=RoiOptions(rois, plane=roi_plane, dff_window_s=dff_window) if rois else None,
         count_dtype=count_dtype,
+        **_flim_of(flim, **flim_options),
     )
     size = written.stat().st_size
     if as_json:
@@ -193,6 +213,17 @@ def _report(written: Path, checks: "Sequence[SeriesCheck] | None", as_json: bool
     click.echo(
         json.dumps({"event": "reported", "path": str(page)}) if as_json else f"wrote {page}: open it in a browser"
     )
+
+
+def _flim_of(flim: tuple[str, ...], **options: float | None) -> dict[str, Any]:
+    """Return what `convert` was asked to write of photons; an option of what is not written is refused."""
+    products = [name.strip() for names in flim for name in names.split(",") if name.strip()]
+    chosen = {name: value for name, value in options.items() if value is not None}
+    for name in chosen:
+        flag, product = _FLIM_OPTIONS[name]
+        if product not in products:
+            raise ValueError(f"{flag} needs --flim {product}")
+    return {"flim": products, "flim_options": chosen}
 
 
 def _registration_of(

@@ -8,6 +8,7 @@ from scanimage_nwb.errors import MetadataError
 from scanimage_nwb.extractors.siff import CountDtype
 from scanimage_nwb.nwb.alignment import SyncOptions
 from scanimage_nwb.nwb.converter import ScanImageConverter
+from scanimage_nwb.nwb.flim_interface import FlimProduct
 from scanimage_nwb.nwb.progress import WriteProgress
 from scanimage_nwb.nwb.pulse_sources import read_pulse_times
 from scanimage_nwb.nwb.roi_conversion import STUB_SAMPLES, RoiOptions, roi_interfaces
@@ -36,6 +37,8 @@ def convert_recording(
     write_corrected: bool = False,
     count_dtype: CountDtype = "int16",
     sync: SyncOptions | None = None,
+    flim: Sequence[FlimProduct] = (),
+    flim_options: Mapping[str, Any] | None = None,
     rois: RoiOptions | None = None,
 ) -> Path:
     """Convert a recording, TIFF or .siff, to an NWB file, all channels unless some are named.
@@ -71,9 +74,12 @@ def convert_recording(
         Write the corrected movies too.
     count_dtype : {'int16', 'uint16', 'uint32'}
         Type of the photon counts of a .siff; see `SiffImagingInterface`.
-
     sync : SyncOptions, optional
         Sync pulses to take the times of all samples from.
+    flim : sequence of {'photons', 'histograms', 'lifetime', 'phasor', 'fit'}
+        What of the photons of a .siff is written beside their counts; see `ScanImageConverter`.
+    flim_options : mapping, optional
+        Conversion options of `FlimInterface` on top of that, such as ``{"bin_factor": 10, "fit": 1}``.
     rois : RoiOptions, optional
         Masks to write beside the channels, with their traces.
 
@@ -103,11 +109,15 @@ def convert_recording(
         interleave_slice_samples=slice_sample is None,
         timezone=timezone,
         count_dtype=count_dtype,
+        flim=list(flim),
     )
     converter.show_progress, converter.writer_options = progress, {"workers": workers, "cloud": cloud}
     converter.registration, converter.write_corrected = registration, write_corrected
     if rois is not None:
-        extractors = [interface.imaging_extractor for interface in converter.data_interface_objects.values()]
+        interfaces = converter.data_interface_objects
+        extractors = [
+            one.imaging_extractor for name, one in interfaces.items() if name not in converter.flim_interfaces
+        ]
         converter.roi_interfaces = roi_interfaces(
             extractors, rois, registration=registration, n_samples=STUB_SAMPLES if stub_test else None
         )
@@ -128,7 +138,10 @@ def convert_recording(
             start_near_s=sync.start_near_s,
         )
     _make_folder(nwbfile_path.parent)
+    options: dict[str, dict[str, Any]]
     options = {name: {"stub_test": stub_test} for name in converter.data_interface_objects}
+    for name in converter.flim_interfaces:
+        options[name] |= dict(flim_options or {})
     converter.run_conversion(
         nwbfile_path=str(nwbfile_path), metadata=merged, overwrite=overwrite, conversion_options=options
     )

@@ -348,6 +348,11 @@ class ScanImageImagingInterface(WholeFileWriting, BaseImagingExtractorInterface)
             add_native_times(nwbfile, series, native)
         if self.alignment is not None:
             add_alignment_report(nwbfile, series.name, self.alignment)
+        self._add_recorded_events(nwbfile, extractor)
+
+    def _add_recorded_events(self, nwbfile: NWBFile, extractor: ScanImageImagingExtractor) -> None:
+        """Add the events of the recording on the clock of the samples."""
+        native, aligned = extractor.get_native_timestamps(), extractor.get_timestamps()
         if native is not None:
             add_events(nwbfile, extractor.recording, lambda times_s: self._to_session(times_s, native, aligned))
 
