@@ -6,6 +6,10 @@ import sys
 import scanimage_nwb
 
 EXPORTED = {
+    "RoiSet",
+    "extract_photon_traces",
+    "extract_traces",
+    "read_segmentations",
     "ImParams",
     "SiffImagingExtractor",
     "SiffReader",

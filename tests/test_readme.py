@@ -68,6 +68,7 @@ def test_python_examples(newcomer: Path) -> None:
     assert "(2, 96, 128, 3)" in printed
     assert "(40, 128, 96, 3) 7.5" in printed
     assert "(2, 64, 64) " in printed
+    assert "(40, 2) (40, 2)" in printed
     assert "('odour on', 1.5), ('odour off', 2.5), ('cells look fine', None)" in printed
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from scanimage_nwb.recording import Recording, align_to_pulses, open_recording
     from scanimage_nwb.registration import RegistrationInfo, register
+    from scanimage_nwb.roi_traces import RoiSet, extract_photon_traces, extract_traces, read_segmentations
     from scanimage_nwb.siff_reader import ImParams, SiffReader
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ __all__ = [
     "ImParams",
     "Recording",
     "RegistrationInfo",
+    "RoiSet",
     "ScanImageImagingExtractor",
     "ScanImageLegacyImagingExtractor",
     "SiffImagingExtractor",
@@ -37,12 +39,15 @@ __all__ = [
     "__version__",
     "align_to_pulses",
     "extract_extra_metadata",
+    "extract_photon_traces",
     "extract_timestamps_from_file",
+    "extract_traces",
     "open_recording",
     "parse_matlab_vector",
     "parse_metadata",
     "parse_metadata_v3_8",
     "read_scanimage_metadata",
+    "read_segmentations",
     "register",
 ]
 
@@ -63,6 +68,10 @@ _HOME = {
     "parse_metadata_v3_8": "metadata_utils",
     "read_scanimage_metadata": "metadata_utils",
     "register": "registration",
+    "RoiSet": "roi_traces",
+    "extract_photon_traces": "roi_traces",
+    "extract_traces": "roi_traces",
+    "read_segmentations": "roi_traces",
 }
 
 

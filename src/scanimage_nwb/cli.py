@@ -4,7 +4,7 @@ Errors that a user can mend end in one line and exit status 1; with `--debug` in
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +24,19 @@ if TYPE_CHECKING:
     from scanimage_nwb.registration import RegistrationInfo
 
 __all__ = ["main", "run_plainly"]
+
+_FLIM_OPTIONS = {
+    "bin_factor": ("--flim-bin-factor", "histograms"),
+    "fit": ("--flim-components", "fit"),
+    "offset_s": ("--flim-offset", "lifetime"),
+}
+"""Option of the interface to that of the command, and the product that it is of."""
+_ROI_HELP = (
+    "Masks: suite2p folder, CaImAn .hdf5, label image (.tif, .npy), stack (.npy, .npz), ImageJ .roi or .zip, .json. "
+    "Traces that come with them are taken over; else they are taken from the recording."
+)
+_ROI_PLANE_HELP = "Plane that masks without one were drawn in, from 0."
+_DFF_HELP = "Add dF/F, F0 being the 8th percentile of F less its neuropil in a window of so many seconds."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -62,6 +75,9 @@ main.add_command(dandi)
 )
 @click.option("--register", "register_first", is_flag=True, help="Find the motion first, and write it too.")
 @click.option("--write-corrected", is_flag=True, help="Write the corrected movies too.")
+@click.option("--rois", type=click.Path(path_type=Path), help=_ROI_HELP)
+@click.option("--roi-plane", type=click.IntRange(min=0), help=_ROI_PLANE_HELP)
+@click.option("--dff-window", type=float, help=_DFF_HELP)
 @click.option(
     "--count-dtype",
     type=click.Choice(["int16", "uint16", "uint32"]),
@@ -69,6 +85,14 @@ main.add_command(dandi)
     show_default=True,
     help="Type of the photon counts of a .siff; what does not fit is refused.",
 )
+@click.option(
+    "--flim",
+    multiple=True,
+    help="Of a .siff, write also: photons, histograms, lifetime, phasor, fit; separated by commas, or repeat.",
+)
+@click.option("--flim-bin-factor", type=int, help="So many delay bins of the histograms are added up.")
+@click.option("--flim-components", type=int, help="Exponentials of the fit. Default: 2.")
+@click.option("--flim-offset", type=float, help="Delay of the instrument in seconds, taken off mean delays (1.5e-9).")
 @click.option("--leave-blanks-out", is_flag=True, help="Convert a session whose file still has blanks.")
 @click.option("--json", "as_json", is_flag=True, help="Print progress and result as lines of JSON.")
 @click.option("--sync", type=click.Path(path_type=Path), help="Sync pulses: .csv, .npy, .npz or .nwb, in seconds.")
@@ -102,7 +126,14 @@ def convert(
     registration: Path | None,
     register_first: bool,
     write_corrected: bool,
+    rois: Path | None,
+    roi_plane: int | None,
+    dff_window: float | None,
     count_dtype: Literal["int16", "uint16", "uint32"],
+    flim: tuple[str, ...],
+    flim_bin_factor: int | None,
+    flim_components: int | None,
+    flim_offset: float | None,
     leave_blanks_out: bool,
     as_json: bool,
     sync: Path | None,
@@ -138,9 +169,10 @@ def convert(
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
     with quick_imports():
-        from scanimage_nwb.nwb import SyncOptions, convert_recording, load_metadata_file
+        from scanimage_nwb.nwb import RoiOptions, SyncOptions, convert_recording, load_metadata_file
 
     sources = _recording_in(paths)
+    flim_options = {"bin_factor": flim_bin_factor, "fit": flim_components, "offset_s": flim_offset}
     written = convert_recording(
         sources,
         output,
@@ -157,7 +189,9 @@ def convert(
         sync=SyncOptions(sync, sync_fires_per, sync_name, sync_first_pulse, sync_start_near) if sync else None,
         registration=_registration_of(sources, registration, register_first, write_corrected),
         write_corrected=write_corrected,
+        rois=RoiOptions(rois, plane=roi_plane, dff_window_s=dff_window) if rois else None,
         count_dtype=count_dtype,
+        **_flim_of(flim, **flim_options),
     )
     size = written.stat().st_size
     if as_json:
@@ -171,7 +205,7 @@ def convert(
         _refuse_differences(written, checks)
 
 
-def _report(written: Path, checks: "list[SeriesCheck] | None", as_json: bool) -> None:
+def _report(written: Path, checks: "Sequence[SeriesCheck] | None", as_json: bool) -> None:
     """Write the page, and say where it is."""
     from scanimage_nwb.report import write_report
 
@@ -179,6 +213,17 @@ def _report(written: Path, checks: "list[SeriesCheck] | None", as_json: bool) ->
     click.echo(
         json.dumps({"event": "reported", "path": str(page)}) if as_json else f"wrote {page}: open it in a browser"
     )
+
+
+def _flim_of(flim: tuple[str, ...], **options: float | None) -> dict[str, Any]:
+    """Return what `convert` was asked to write of photons; an option of what is not written is refused."""
+    products = [name.strip() for names in flim for name in names.split(",") if name.strip()]
+    chosen = {name: value for name, value in options.items() if value is not None}
+    for name in chosen:
+        flag, product = _FLIM_OPTIONS[name]
+        if product not in products:
+            raise ValueError(f"{flag} needs --flim {product}")
+    return {"flim": products, "flim_options": chosen}
 
 
 def _registration_of(
@@ -212,7 +257,9 @@ def _open_one(sources: tuple[Path, ...]) -> "Recording":
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="HDF5 file to write.")
-@click.option("--method", type=click.Choice(["poisson", "phase"]), default="poisson", help="How frames are compared.")
+@click.option(
+    "--method", type=click.Choice(["poisson", "phase", "suite2p"]), default="poisson", help="How frames are compared."
+)
 @click.option("--channel", type=click.IntRange(min=0), default=0, help="Channel that motion is found from, from 0.")
 @click.option("--max-shift", type=click.IntRange(min=1), help="Largest shift in pixels. Default: 15.")
 @click.option("--subpixel", is_flag=True, help="Find fractions of a pixel.")
@@ -276,6 +323,53 @@ class _JsonProgress:
             "seconds_left": round(state.seconds_left, 1),
         }
         click.echo(json.dumps(line))
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--rois", required=True, type=click.Path(path_type=Path), help=_ROI_HELP.partition(" Traces")[0])
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="File: .csv, .h5 or .nwb.")
+@click.option("--roi-plane", type=click.IntRange(min=0), help=_ROI_PLANE_HELP)
+@click.option("--channel", help="Channel, by its name. Default: all; a .csv holds one.")
+@click.option("--plane", type=int, help="Plane of the recording to read, from 0. Default: all, as volumes.")
+@click.option("--slice-sample", type=int, help="Frame of each slice to take, from 0. Default: all.")
+@click.option("--registration", type=click.Path(path_type=Path), help="Shift frames by the motion in this file.")
+@click.option("--dff-window", type=float, help=_DFF_HELP)
+@click.option("--timezone", help="Time zone of the computer that recorded; for .nwb.")
+@click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
+@command
+def traces(
+    paths: tuple[Path, ...],
+    rois: Path,
+    output: Path,
+    roi_plane: int | None,
+    channel: str | None,
+    plane: int | None,
+    slice_sample: int | None,
+    registration: Path | None,
+    dff_window: float | None,
+    timezone: str | None,
+    overwrite: bool,
+) -> None:
+    """Take traces of masks from a recording: means, neuropil, and of a .siff lifetimes.
+
+    PATHS is one file of the recording, exactly its files, or a folder that holds one recording.
+    """
+    from scanimage_nwb.nwb import RoiOptions, write_traces
+
+    sources = _recording_in(paths)
+    n_samples, n_rois = write_traces(
+        sources,
+        output,
+        RoiOptions(rois, plane=roi_plane, dff_window_s=dff_window),
+        channel_name=channel,
+        plane_index=plane,
+        slice_sample=slice_sample,
+        registration=_registration_of(sources, registration, False, False),
+        timezone=timezone,
+        overwrite=overwrite,
+    )
+    click.echo(f"wrote {output}: {n_rois} masks, {n_samples} samples")
 
 
 @main.command()

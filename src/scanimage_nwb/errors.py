@@ -10,6 +10,7 @@
     ├── FrameIndexError(IndexError)         a page, frame, plane or sample that is not there
     ├── PhotonRangeError(ValueError)        a photon outside its page or its delay range
     ├── TimeAxisError(ValueError)           times that cannot belong to the recording
+    ├── RoiError(ValueError)                masks or traces that cannot belong to the recording
     ├── MetadataError(ValueError)           metadata that the user gave and that cannot be used
     │   └── SessionFileError                a session file that cannot be used, problem by problem
     ├── MissingPackageError(ImportError)    a package that is not installed, and is needed for one task only
@@ -28,6 +29,7 @@ __all__ = [
     "MetadataError",
     "MissingPackageError",
     "PhotonRangeError",
+    "RoiError",
     "ScanImageNwbError",
     "ScanImageNwbWarning",
     "SessionFileError",
@@ -68,6 +70,10 @@ class PhotonRangeError(ScanImageNwbError, ValueError):
 
 class TimeAxisError(ScanImageNwbError, ValueError):
     """Times were given that cannot belong to the recording."""
+
+
+class RoiError(ScanImageNwbError, ValueError):
+    """Masks, or traces of masks, cannot be used, or cannot belong to the recording."""
 
 
 class MetadataError(ScanImageNwbError, ValueError):

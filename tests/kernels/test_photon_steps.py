@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanimage_nwb.kernels.photon_steps import (
+    count_steps,
+    count_steps_reference,
     pixel_steps,
     pixel_steps_reference,
     raw_photons,
@@ -51,3 +53,19 @@ def test_raw_photons_equal_the_slow_twin(frames: list[list[int]]) -> None:
     np.testing.assert_array_equal(out, raw_photons_reference(steps, delays, bounds, 7))
     y, x = np.divmod(pixels.astype(np.uint64), np.uint64(7))
     np.testing.assert_array_equal(out, y << np.uint64(48) | x << np.uint64(32) | delays)
+
+
+@given(st.lists(st.integers(0, 20), max_size=60), st.sampled_from([np.uint16, np.uint32]))
+def test_count_steps_equal_the_slow_twin(pixels: list[int], dtype: type) -> None:
+    steps = np.diff(np.sort(np.array(pixels, np.int64)), prepend=0).astype(dtype)
+    counts = np.full(21, 7, np.uint16)
+    assert count_steps(steps, counts) == 0
+    np.testing.assert_array_equal(counts, count_steps_reference(steps, 21))
+    assert count_steps(steps, counts[:3]) == (1 if max(pixels, default=0) > 2 else 0)
+
+
+def test_count_steps_that_a_count_does_not_hold() -> None:
+    counts = np.zeros(2, np.uint16)
+    assert count_steps(np.zeros((1 << 16) - 1, np.uint16), counts) == 0
+    assert counts.tolist() == [65535, 0]
+    assert count_steps(np.zeros(1 << 16, np.uint16), counts) == 2

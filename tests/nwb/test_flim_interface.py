@@ -15,7 +15,14 @@ from nwbinspector import Importance, inspect_nwbfile, load_config
 from pynwb import NWBHDF5IO, validate
 
 from scanimage_nwb.errors import MetadataError, UnsupportedFormatError
-from scanimage_nwb.nwb import FlimInterface, SiffImagingInterface, merge_metadata, verify_nwbfile, write_nwbfile
+from scanimage_nwb.nwb import (
+    FlimInterface,
+    SiffImagingInterface,
+    flim_data,
+    merge_metadata,
+    verify_nwbfile,
+    write_nwbfile,
+)
 from scanimage_nwb.testing.siff_files import SyntheticSiff, write_siff_recording
 
 SUBJECT = {
@@ -124,10 +131,11 @@ def test_every_photon_of_files_with_truth(name: str, data_dir: Path, tmp_path: P
     assert [check.difference for check in verify_nwbfile(path, [source])] == [None]
 
 
-def test_large_datasets_go_through_threads(tmp_path: Path) -> None:
+def test_large_datasets_go_through_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More photons than a chunk, a piece and hdmf's own way take; steps of 32 bits; a pixel beyond 65,535."""
+    monkeypatch.setattr(flim_data, "_PIECE_PHOTONS", 200_000)
     siff = write_siff_recording(
-        tmp_path, shape=(400, 300), n_volumes=12, photons_per_page=(120_000, 0, 700), page_kinds=("raw",)
+        tmp_path, shape=(400, 300), n_volumes=8, photons_per_page=(90_000, 0, 700), page_kinds=("raw",)
     )
     path = write(tmp_path / "a.nwb", siff.path)
     with h5py.File(path) as file:
@@ -187,7 +195,7 @@ def test_histograms_of_field_and_regions(two_colors: SyntheticSiff, tmp_path: Pa
         np.testing.assert_allclose(edges[[0, 1, -2, -1]], np.array([0, 10, 620, 629]) * 20e-12)
     with h5py.File(write(tmp_path / "a.nwb", source, masks=masks, histograms="roi", **chosen)) as file:
         found = file["processing/ophys/PhotonHistogramSeriesRoiChannel1/data"][:]
-        images = file["processing/ophys/ImageSegmentation/PlaneSegmentationChannel1/image_mask"][:]
+        images = file["processing/ophys/ImageSegmentation/PlaneSegmentationFlimChannel1/image_mask"][:]
     np.testing.assert_array_equal(found, np.einsum("tzyxh,mzyx->tmh", np.array(truth), masks))
     np.testing.assert_array_equal(images, masks.transpose(0, 3, 2, 1))
 

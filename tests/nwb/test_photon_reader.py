@@ -1,6 +1,10 @@
 """Photons read back from NWB: every method gives what `SiffReader` gives of the .siff."""
 
+import functools
+import http.server
 import pickle
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -8,7 +12,7 @@ import numpy as np
 import pytest
 
 from scanimage_nwb import SiffReader
-from scanimage_nwb.errors import FormatError, FrameIndexError, TimeAxisError, UnsupportedFormatError
+from scanimage_nwb.errors import FormatError, FrameIndexError, PhotonRangeError, TimeAxisError, UnsupportedFormatError
 from scanimage_nwb.nwb import FlimInterface, open_photons, write_nwbfile
 from scanimage_nwb.testing.siff_files import write_siff_recording
 
@@ -57,6 +61,10 @@ def test_every_method_gives_what_the_siff_gives(pair: tuple[Path, Path]) -> None
         np.testing.assert_array_equal(found.sum_masks(masks), source.sum_masks(masks))
         np.testing.assert_array_equal(found.get_histogram(masks=masks), source.get_histogram(masks=masks))
         np.testing.assert_array_equal(found.sum_mask(masks[0], frames), source.sum_mask(masks[0], frames))
+        signals = [r.to_xarray("TZCH", bin_factor=7, color_channel=None) for r in (found, source)]
+        np.testing.assert_array_equal(signals[0].values, signals[1].values)
+        np.testing.assert_array_equal(signals[0].H, signals[1].H)
+        assert signals[0].attrs == signals[1].attrs
         color = source.im_params.num_colors - 1
         photons = [r.photons(color_channel=color) for r in (found, source)]
         order = np.lexsort((photons[1].pixel, photons[1].frame))
@@ -130,3 +138,95 @@ def test_bins_that_do_not_begin_at_zero(pair: tuple[Path, Path], tmp_path: Path)
         np.testing.assert_allclose(moved.sum_masks_flim([mask])[0], plain.sum_masks_flim([mask])[0] + 0.25e-9)
         phasors = [reader.flim_map([0], "phasor", harmonic=2)[0] for reader in (moved, plain)]
         np.testing.assert_allclose(phasors[0], phasors[1] * turn)
+        np.testing.assert_allclose(moved.to_xarray("H").H, plain.to_xarray("H").H + 0.25)
+
+
+def rewritten(path: Path, delays: np.ndarray, steps: np.ndarray) -> Path:
+    """Put other photons into a file of one series."""
+    with h5py.File(path, "r+") as file:
+        group = file["acquisition/PhotonEventSeries"]
+        for name, data in (("delay_bin", delays), ("pixel_step", steps)):
+            del group[name]
+            group[name] = data
+    return path
+
+
+@pytest.fixture
+def one_frame(tmp_path: Path) -> Path:
+    """A frame of 66,000 photons in 70 x 60 pixels, in NWB."""
+    siff = write_siff_recording(tmp_path, shape=(70, 60), n_volumes=1, photons_per_page=66_000)
+    write_nwbfile(FlimInterface(siff.path).create_nwbfile(), tmp_path / "a.nwb", progress=False)
+    return tmp_path / "a.nwb"
+
+
+def test_more_photons_in_a_pixel_than_a_count_holds(one_frame: Path, tmp_path: Path) -> None:
+    """Of large frames they are refused; of small ones, and of histograms, not."""
+    path = rewritten(one_frame, np.full(66_000, 9, np.uint16), np.zeros(66_000, np.uint16))
+    with open_photons(path) as found:
+        assert found.get_histogram()[9] == 66_000
+        with pytest.raises(UnsupportedFormatError, match=r"frame 0 of .* has a pixel of more than 65535 photons"):
+            found.get_frames()
+    siff = write_siff_recording(
+        tmp_path, name="point", shape=(1, 1), n_volumes=2, photons_per_page=70_001, page_kinds=("raw",)
+    )
+    write_nwbfile(FlimInterface(siff.path).create_nwbfile(), tmp_path / "b.nwb", progress=False)
+    with open_photons(tmp_path / "b.nwb") as found:
+        assert found.get_frames().tolist() == [[[70_001]], [[70_001]]]
+
+
+def test_photons_that_cannot_be(one_frame: Path) -> None:
+    """Delays of more bits than a .siff has are read, those beyond the last bin refused; so are pixels outside."""
+    steps, delays = np.zeros(66_000, np.uint16), np.full(66_000, 9, np.uint32)
+    steps[np.arange(4199) * 15] = 1
+    with open_photons(rewritten(one_frame, delays, steps)) as found:
+        assert found.get_histogram()[9] == 66_000
+        assert found.get_frames().sum() == 66_000
+    delays[5] = (1 << 16) + 3
+    with open_photons(rewritten(one_frame, delays, steps)) as found, pytest.raises(PhotonRangeError):
+        found.get_histogram()
+    steps[-1] = 4200
+    with (
+        open_photons(rewritten(one_frame, delays, steps)) as found,
+        pytest.raises(FormatError, match="frame 0 has a photon outside its 70 x 60 pixels"),
+    ):
+        found.get_frames()
+
+
+def test_chunks_fit_the_frames(one_frame: Path, pair: tuple[Path, Path]) -> None:
+    """One dense frame is read without much else."""
+    for path, expected in ((one_frame, 1 << 15), (pair[1], None)):
+        with h5py.File(path) as file:
+            for series in file["acquisition"].values():
+                chunks = series["delay_bin"].chunks
+                assert chunks == series["pixel_step"].chunks == ((expected or min(1 << 17, len(series["delay_bin"]))),)
+
+
+class _QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_arguments: object) -> None:
+        """Keep the test's output clean."""
+
+
+@pytest.fixture(scope="module")
+def served(pair: tuple[Path, Path]) -> Iterator[str]:
+    """The NWB file on a web server of this machine."""
+    handler = functools.partial(_QuietHandler, directory=str(pair[1].parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/a.nwb"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("kind", ["file", "memory", "http"])
+def test_files_of_fsspec(kind: str, pair: tuple[Path, Path], served: str) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    if kind == "http":
+        pytest.importorskip("aiohttp")
+    if kind == "memory":
+        fsspec.filesystem("memory").pipe("/a.nwb", pair[1].read_bytes())
+    url = {"file": f"file://{pair[1]}", "memory": "memory://a.nwb", "http": served}[kind]
+    with open_photons(pair[1]) as expected, fsspec.open(url, "rb") as file, open_photons(file) as found:
+        np.testing.assert_array_equal(found.get_histogram(), expected.get_histogram())
+        np.testing.assert_array_equal(found.get_frames([3, 1]), expected.get_frames([3, 1]))
+        np.testing.assert_array_equal(found.photons([2]).delay_bin, expected.photons([2]).delay_bin)

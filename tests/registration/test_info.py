@@ -95,6 +95,27 @@ def test_suite2p_shifts_are_the_negative_of_its_offsets(tmp_path: Path) -> None:
     assert info.yx_shifts == {0: (0, 0), 1: (-3, 1), 2: (2, -5)}
 
 
+def test_suite2p_shifts_align_frames(tmp_path: Path) -> None:
+    """suite2p 1.1 was run on a scene moved by (3, -5): yoff rose by 3, xoff fell by 5, and its registered frames are
+    ``np.roll(frame, (-yoff, -xoff))`` (test_by_suite2p.py repeats that where suite2p is installed)."""
+    scene = np.random.default_rng(0).random((32, 32))
+    moved = np.roll(scene, (3, -5), (0, 1))
+    ops = {"yoff": np.array([3]), "xoff": np.array([-5]), "Ly": 32, "Lx": 32, "nplanes": 1, "nchannels": 1}
+    info = read_suite2p(write_ops(tmp_path / "ops.npy", ops))
+    np.testing.assert_array_equal(np.roll(moved, info.yx_shifts[0], (0, 1)), scene)
+
+
+def test_caiman_shifts_align_frames() -> None:
+    """CaImAn's own tests have a frame whose content lies 2 rows below and 4 columns right of the template, and ask
+    for shifts of (-2, -4): rows first, and what aligns the frame. They ask the same sign of shifts_rig, and its issue
+    1579 says that shifts are ordered (Y, X), though names and plots say x, y."""
+    image = np.random.default_rng(1).random((24, 28))
+    template, frame = image[4:20, 4:24], image[2:18, 0:20]
+    info = read_caiman([(-2.0, -4.0)], template.shape)
+    aligned = np.roll(frame, info.yx_shifts[0], (0, 1))
+    np.testing.assert_array_equal(aligned[:-2, :-4], template[:-2, :-4])
+
+
 class Harmful:
     def __reduce__(self) -> tuple:
         return Path.touch, (Path("harm-was-done"),)

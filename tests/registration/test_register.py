@@ -146,9 +146,10 @@ def test_a_window_onto_a_larger_scene(motion: NDArray) -> None:
     assert (error(register(movie.frames), movie) == 0).mean() >= 0.98
 
 
-def test_ringing_along_lines_does_not_hold_frames(scene: NDArray, motion: NDArray) -> None:
+@pytest.mark.parametrize("depth", [0.2, 0.5])
+def test_ringing_along_lines_does_not_hold_frames(scene: NDArray, motion: NDArray, depth: float) -> None:
     rng = np.random.default_rng(11)
-    ringing = 1 + 0.2 * np.cos(2 * np.pi * np.arange(SHAPE[1]) / 7.3)
+    ringing = 1 + depth * np.cos(2 * np.pi * np.arange(SHAPE[1]) / 7.3)
     seen = np.array([np.roll(scene[0], tuple(shift), (0, 1)) for shift in motion[:, 0].astype(int)])
     movie = Movie(rng.poisson(5000 * seen * ringing)[:, np.newaxis], motion, scene)
     assert (error(register(movie.frames), movie) == 0).mean() >= 0.95

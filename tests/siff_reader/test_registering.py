@@ -51,6 +51,28 @@ def test_reads_use_the_shifts(reader: SiffReader) -> None:
     assert (filled == expected[20:-20, 20:-20]).all()
 
 
+@pytest.mark.parametrize("method", ["mean_delay", "phasor"])
+def test_edges_of_every_read_are_filled(tmp_path: Path, method: str) -> None:
+    written = write_siff_recording(tmp_path, n_volumes=2, photons_per_page=2000)
+    with SiffReader(written.path) as reader:
+        shifts = {0: (3, -2)}
+        outside = np.ones(reader.im_params.shape, bool)
+        outside[3:, :-2] = False
+        wrapped, wrapped_counts = reader.flim_map([0, 1], method, shifts)
+        found, counts = reader.flim_map([0, 1], method, shifts, edge=np.nan)
+        assert np.isnan(found[0, outside]).all()
+        assert not counts[0, outside].any()
+        assert wrapped_counts[0, outside].any()
+        np.testing.assert_array_equal(found[0, ~outside], wrapped[0, ~outside])
+        np.testing.assert_array_equal(found[1], wrapped[1])
+        np.testing.assert_array_equal(counts[1], wrapped_counts[1])
+        ((_, in_buffers, _),) = reader.iter_flim_maps([0, 1], method, shifts, edge=np.nan)
+        np.testing.assert_array_equal(in_buffers, found)
+        ((_, frames),) = reader.iter_frames([0, 1], shifts, edge=7)
+        np.testing.assert_array_equal(frames, reader.get_frames([0, 1], shifts, edge=7))
+        assert (frames[0, outside] == 7).all()
+
+
 def test_shifts_are_kept_in_a_file(reader: SiffReader, tmp_path: Path) -> None:
     assert reader.registration_info is not None
     reader.registration_info.save(tmp_path / "reg.h5")

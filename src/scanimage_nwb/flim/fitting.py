@@ -162,12 +162,14 @@ def _search(counts: Array, plan: FitPlan, irf: ResponseIrf, start: FLIMParams | 
         if plan.irf_is_free and isinstance(irf, Irf):
             shapes += [(shapes[0][0], Irf(irf.offset, irf.sigma * factor)) for factor in (0.4, 2.5)]
     limits = plan.limits(irf if isinstance(irf, Irf) else None)
-    ends = []
+    ends: list[Optimum] = []
+    reached = math.inf
     for tau, response in shapes:
         head = np.clip(plan.pack(tau, response), limits[0][: len(plan.free)], limits[1][: len(plan.free)])
         basis = plan.mixing.T @ plan.basis(*plan.shape_of(head))
         amplitudes = np.maximum(weigh_amplitudes(counts, basis), 1e-3 * counts.sum())
-        ends.append(maximize_likelihood(counts, plan, np.concatenate([head, amplitudes]), limits))
+        ends.append(maximize_likelihood(counts, plan, np.concatenate([head, amplitudes]), limits, reached=reached))
+        reached = min((end.deviance for end in ends if end.converged), default=math.inf)
     lowest = min(end.deviance for end in ends)
     done = [end for end in ends if end.converged and end.deviance <= lowest + _SAME]
     return min(done or ends, key=lambda end: end.deviance)

@@ -19,6 +19,7 @@ are not recorded: components then add up to less than 1 over the bins, and fract
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,8 @@ __all__ = ["DelayAxis", "MeasuredIrf", "ResponseIrf", "component_responses", "de
 Array = NDArray[np.float64]
 _REACH = 9.0
 """A Gaussian is taken to end after so many sigma: exp(-9^2 / 2) is 3e-18."""
+_NOTHING = -38.6
+"""So many sigma before the pulse, exp(-u^2 / 2) is less than the smallest number."""
 _ROUNDING = 1e-6
 """Part of a bin by which the period may miss an edge for rounding alone."""
 _SMALLEST_SIGMA_S = 1e-18
@@ -85,10 +88,7 @@ class DelayAxis:
     @property
     def edges_s(self) -> Array:
         """Edges of the bins in seconds, shape (num_bins + 1,); none lies beyond the period."""
-        edges: Array = np.linspace(0, self.num_bins * self.tcspc_resolution_s, self.num_bins + 1)
-        edges[self.num_bins_within_period + 1 :] = self.period_s
-        edges[edges > self.period_s] = self.period_s
-        return edges
+        return _edges_of(self)
 
     @property
     def centres_s(self) -> Array:
@@ -99,6 +99,16 @@ class DelayAxis:
     def background(self) -> Array:
         """Share of an even background in each bin, shape (num_bins,)."""
         return np.diff(self.edges_s) * self.repetition_rate_hz
+
+
+@lru_cache(maxsize=16)
+def _edges_of(axis: DelayAxis) -> Array:
+    """Return the edges of the bins, computed once for the many models of a fit."""
+    edges: Array = np.linspace(0, axis.num_bins * axis.tcspc_resolution_s, axis.num_bins + 1)
+    edges[axis.num_bins_within_period + 1 :] = axis.period_s
+    edges[edges > axis.period_s] = axis.period_s
+    edges.setflags(write=False)
+    return edges
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -231,20 +241,31 @@ def _gaussian_responses(tau: Array, offset: float, sigma: float, axis: DelayAxis
         exponential = exponential + one
         d_exponential = d_exponential + one * (t - sigma**2 / tau) / tau**2 + sigma / tau**2 * normal
         gaussian = gaussian + normal / sigma
-    share = np.diff(steps) + np.diff(step) - np.diff(exponential)
+    share = _differences(steps) + _differences(step) - _differences(exponential)
     density = exponential / tau
     slope = (gaussian - density) / tau
-    return Responses(np.maximum(share, 0), -np.diff(d_exponential), -np.diff(density), sigma * np.diff(slope))
+    return Responses(
+        np.maximum(share, 0), -_differences(d_exponential), -_differences(density), sigma * _differences(slope)
+    )
+
+
+def _differences(values: Array) -> Array:
+    """Return what `numpy.diff` does along the last axis, in half its time."""
+    return values[..., 1:] - values[..., :-1]
 
 
 def _exponential_part(t: Array, tau: Array, sigma: float) -> Array:
     """Return E(t) of the module's docstring without overflow, shape (components, edges)."""
     from scipy.special import erfcx, ndtr
 
-    u, v = t / sigma, sigma / tau
-    late = np.exp(np.minimum(v * (v / 2 - u), 0)) * ndtr(u - v)
-    early = 0.5 * np.exp(-0.5 * u**2) * erfcx(np.maximum(v - u, 0) / math.sqrt(2))
-    return np.where(u > v, late, early)
+    u, v = np.broadcast_arrays(t / sigma, sigma / tau)
+    is_late = u > v
+    is_early = ~is_late & (u > _NOTHING)
+    found = np.zeros(u.shape)
+    late_u, late_v, early_u, early_v = u[is_late], v[is_late], u[is_early], v[is_early]
+    found[is_late] = np.exp(np.minimum(late_v * (late_v / 2 - late_u), 0)) * ndtr(late_u - late_v)
+    found[is_early] = 0.5 * np.exp(-0.5 * early_u**2) * erfcx((early_v - early_u) / math.sqrt(2))
+    return found
 
 
 def _earlier_pulses(t: Array, tau: Array, sigma: float, period: float) -> tuple[Array, Array]:

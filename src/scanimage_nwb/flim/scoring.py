@@ -1,5 +1,6 @@
 """Poisson maximum likelihood by Fisher scoring, damped and within bounds."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,8 @@ ROUNDING = 1e-14
 LEAST_EXPECTED = 1e-100
 """Expected counts are taken to be no less where exponentials underflow; the square of it is still a number."""
 _MOST_DAMPING = 1e12
+_NEAR, _MATERIAL = 0.5, 1e-3
+"""Promised gain in deviance of a search that is near its end, and the least difference between two ends."""
 
 
 class Optimum(NamedTuple):
@@ -49,7 +52,12 @@ def poisson_deviance(counts: Array, expected: Array) -> Array:
 
 
 def maximize_likelihood(
-    counts: Array, plan: FitPlan, start: Array, limits: tuple[Array, Array], max_iterations: int = _MAX_ITERATIONS
+    counts: Array,
+    plan: FitPlan,
+    start: Array,
+    limits: tuple[Array, Array],
+    max_iterations: int = _MAX_ITERATIONS,
+    reached: float = math.inf,
 ) -> Optimum:
     """Return the most likely theta near `start`.
 
@@ -68,6 +76,8 @@ def maximize_likelihood(
         Lowest and highest theta.
     max_iterations : int
         When the search is given up.
+    reached : float
+        Deviance at which another search ended: this one is given up where it is about to end no lower.
 
     Returns
     -------
@@ -87,7 +97,7 @@ def maximize_likelihood(
         at_bound = theta <= lower, theta >= upper
         step, held = _damped_step(gradient, information, at_bound, 0.0)
         converged = float(gradient @ step) < tolerance
-        if converged:
+        if converged or _is_beaten(deviance, float(gradient @ step), reached):
             break
         while damping < _MOST_DAMPING:
             step, _ = _damped_step(gradient, information, at_bound, damping)
@@ -102,6 +112,11 @@ def maximize_likelihood(
         theta, expected, jacobian, deviance = trial, new_expected, new_jacobian, new_deviance
         damping = max(damping / 10, 1e-9)
     return Optimum(theta, expected, jacobian, deviance, held, converged, iteration)
+
+
+def _is_beaten(deviance: float, gain: float, reached: float) -> bool:
+    """Tell whether a search will end where another one did, or above: near a top, a step gains what it promises."""
+    return gain < _NEAR and deviance - gain > reached - _MATERIAL
 
 
 def _damped_step(

@@ -1,13 +1,20 @@
 """Photons sorted by pixel within their frame, as steps from one to the next.
 
-`pixel_steps_reference` is the slow twin.
+Slow twins end in ``_reference``.
 """
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["pixel_steps", "pixel_steps_reference", "raw_photons", "raw_photons_reference"]
+__all__ = [
+    "count_steps",
+    "count_steps_reference",
+    "pixel_steps",
+    "pixel_steps_reference",
+    "raw_photons",
+    "raw_photons_reference",
+]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -112,3 +119,37 @@ def raw_photons_reference(
     y, x = pixels // np.uint64(width), pixels % np.uint64(width)
     photons: NDArray[np.uint64] = y * np.uint64(1 << 48) + x * np.uint64(1 << 32) + delay_bins.astype(np.uint64)
     return photons
+
+
+@numba.njit(cache=True, nogil=True)
+def count_steps(steps: NDArray, counts: NDArray[np.uint16]) -> int:
+    """Turn the steps of one frame into the photons of every pixel.
+
+    Parameters
+    ----------
+    steps : ndarray of uint16 or uint32, shape (n_photons,)
+        As `pixel_steps` gives them.
+    counts : ndarray of uint16, shape (n_pixels,)
+        Filled.
+
+    Returns
+    -------
+    int
+        0; or 1 if a photon lies outside the frame, 2 if a pixel has more photons than a count holds: then `counts` are
+        not to be used.
+    """
+    counts[:] = 0
+    pixel = np.int64(0)
+    for step in steps:
+        pixel += np.int64(step)
+        if pixel >= len(counts):
+            return 1
+        counts[pixel] += 1
+        if counts[pixel] == 0:
+            return 2
+    return 0
+
+
+def count_steps_reference(steps: NDArray, n_pixels: int) -> NDArray[np.int64]:
+    """Return the photons of every pixel, the slow way."""
+    return np.bincount(np.cumsum(steps, dtype=np.int64), minlength=n_pixels)

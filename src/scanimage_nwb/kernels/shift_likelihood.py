@@ -49,28 +49,32 @@ def listed_surfaces(
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def window_surfaces(
-    frames: NDArray[np.float32], log_template: NDArray[np.float32], first: NDArray[np.int64], out: NDArray
+    frames: NDArray, which: NDArray[np.int64], log_template: NDArray[np.float32], first: NDArray[np.int64], out: NDArray
 ) -> None:
     """Sum counts times log-template at the shifts of a window of each frame's own, row by row.
 
     Parameters
     ----------
-    frames : ndarray of float32, shape (n, rows, columns)
+    frames : ndarray of any number type, shape (m, rows, columns)
         Counts.
+    which : ndarray of int64, shape (n,)
+        Frames that are wanted.
     log_template : ndarray of float32, shape (>= rows + shifts - 1, >= columns + shifts - 1)
         Template.
     first : ndarray of int64, shape (n, 2)
-        First shift of each frame's window along rows and columns.
+        First shift of each wanted frame's window along rows and columns.
     out : ndarray of float64, shape (n, shifts_y, shifts_x)
         Filled: element (i, j) is the sum over pixels of ``frame[y, x] * log_template[y0 + y + i, x0 + x + j]``, where
         (y0, x0) is the frame's first shift.
     """
     n_columns = frames.shape[2]
-    for k in range(len(frames)):
-        total = out[k]
+    counts = np.empty(n_columns, np.float32)
+    for k in range(len(which)):
+        total, frame = out[k], frames[which[k]]
         total[:] = 0
         for y in range(frames.shape[1]):
-            counts = frames[k, y]
+            for x in range(n_columns):
+                counts[x] = frame[y, x]
             for i in range(total.shape[0]):
                 template_row = log_template[first[k, 0] + y + i]
                 for j in range(total.shape[1]):
@@ -96,27 +100,29 @@ def surfaces_reference(
 
 
 @numba.njit(cache=True, nogil=True)
-def bin_frames(frames: NDArray[np.float32], factor: int, out: NDArray[np.float32]) -> None:
+def bin_frames(frames: NDArray, which: NDArray[np.int64], factor: int, out: NDArray[np.float32]) -> None:
     """Sum squares of pixels; rows and columns that fill no square are left out.
 
     Parameters
     ----------
-    frames : ndarray of float32, shape (n, rows, columns)
+    frames : ndarray of any number type, shape (m, rows, columns)
         Counts.
+    which : ndarray of int64, shape (n,)
+        Frames that are wanted.
     factor : int
         Side of a square in pixels.
     out : ndarray of float32, shape (n, rows // factor, columns // factor)
         Filled.
     """
-    for k in range(len(frames)):
-        total = out[k]
+    for k in range(len(which)):
+        total, frame = out[k], frames[which[k]]
         total[:] = 0
         for y in range(total.shape[0] * factor):
-            row, target = frames[k, y], total[y // factor]
+            row, target = frame[y], total[y // factor]
             for x in range(total.shape[1]):
                 found = np.float32(0)
                 for i in range(factor):
-                    found += row[x * factor + i]
+                    found += np.float32(row[x * factor + i])
                 target[x] += found
 
 

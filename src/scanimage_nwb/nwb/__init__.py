@@ -11,6 +11,8 @@ from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface
 from scanimage_nwb.nwb.photon_reader import open_photons
 from scanimage_nwb.nwb.pulse_sources import read_pulse_times, rising_edges
 from scanimage_nwb.nwb.registration import RegistrationInterface, add_registration
+from scanimage_nwb.nwb.roi_conversion import RoiOptions, write_traces
+from scanimage_nwb.nwb.roi_interface import RoiTracesInterface
 from scanimage_nwb.nwb.siff_interface import SiffImagingInterface
 from scanimage_nwb.nwb.user_metadata import load_metadata_file, merge_metadata
 from scanimage_nwb.nwb.verifying import verify_nwbfile
@@ -19,6 +21,8 @@ from scanimage_nwb.nwb.writing import write_nwbfile
 __all__ = [
     "FlimInterface",
     "RegistrationInterface",
+    "RoiOptions",
+    "RoiTracesInterface",
     "ScanImageConverter",
     "ScanImageImagingInterface",
     "SiffImagingInterface",
@@ -33,4 +37,5 @@ __all__ = [
     "rising_edges",
     "verify_nwbfile",
     "write_nwbfile",
+    "write_traces",
 ]

@@ -79,6 +79,11 @@ class ChunkEncoder:
     """Who deflates at the default level: this package's kernel, which knows runs only, or ISA-L, which searches."""
     _scratch: _Scratch = field(default_factory=_Scratch, compare=False, repr=False)
 
+    @property
+    def has_a_choice(self) -> bool:
+        """Whether samples of the data decide who deflates."""
+        return self.filters.deflate_level == _DEFAULT_LEVEL
+
     def fitted_to(self, parts: Iterable[NDArray]) -> "ChunkEncoder":
         """Return the encoder with the coder that makes samples of the data smaller.
 
@@ -91,7 +96,7 @@ class ChunkEncoder:
         -------
         ChunkEncoder
         """
-        if self.filters.deflate_level != _DEFAULT_LEVEL:
+        if not self.has_a_choice:
             return self
         isal, runs = replace(self, coder="isal"), replace(self, coder="runs")
         gain = sum(len(isal.encode(part)) - len(runs.encode(part)) for part in parts)

@@ -1,6 +1,6 @@
-"""Fill an HDF5 dataset from a chunk iterator: read, shuffle and deflate on threads, write chunks from one.
+"""Fill HDF5 datasets from chunk iterators: read, shuffle and deflate on threads, write chunks from one.
 
-The dataset exists already, empty, with its filters declared; what is written is what HDF5's own filters would have
+Datasets exist already, empty, with their filters declared; what is written is what HDF5's own filters would have
 made of it.
 """
 
@@ -8,7 +8,7 @@ import itertools
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from scanimage_nwb.nwb.chunk_filters import ChunkEncoder, filters_of
 
-__all__ = ["ChunkWriteError", "fill_dataset"]
+__all__ = ["ChunkWriteError", "fill_dataset", "fill_datasets"]
 
 _BLOCK_BYTES = 8_000_000
 """A job reads about so much at once: enough to be worth a thread, small enough that many fit into memory."""
@@ -62,25 +62,64 @@ def fill_dataset(
     Exception
         Whatever `read` raises; no further block is begun then.
     """
-    filters = filters_of(dataset)
-    if filters is None:
-        raise ValueError(f"{dataset.name}: its filters or type are not known here; fill it with h5py")
+    fill_datasets([dataset], lambda part: (read(part),), workers=workers, thread_safe=thread_safe, on_block=on_block)
+
+
+def fill_datasets(
+    datasets: Sequence[h5py.Dataset],
+    read: Callable[[Selection], Sequence[NDArray]],
+    *,
+    workers: int,
+    thread_safe: bool,
+    on_block: Callable[[int, int], None] = lambda _raw_bytes, _stored_bytes: None,
+) -> None:
+    """Fill empty datasets whose data are read together.
+
+    Parameters
+    ----------
+    datasets : sequence of h5py.Dataset
+        Of one shape and chunk shape; their filters are known to `filters_of`.
+    read : callable
+        Returns the data of a selection for each dataset.
+    workers, thread_safe, on_block
+        As for `fill_dataset`.
+
+    Raises
+    ------
+    ChunkWriteError, Exception
+        As for `fill_dataset`.
+    """
     lock = nullcontext() if thread_safe else threading.Lock()
-    encoder = ChunkEncoder(dataset.chunks, dataset.dtype, filters)
-    encoder = encoder.fitted_to(_samples(read, dataset.shape, encoder))
-    job = _Job(read, lock, encoder)
+    job = _Job(read, lock, _fitted_encoders(datasets, read))
     waiting: deque[Future[_Block]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="write-nwb")
+    item_bytes = sum(dataset.dtype.itemsize for dataset in datasets)
     try:
-        for selection in _blocks(dataset.shape, dataset.chunks, dataset.dtype.itemsize):
+        for selection in _blocks(datasets[0].shape, datasets[0].chunks, item_bytes):
             waiting.append(pool.submit(job.run, selection))
             if len(waiting) > 2 * workers:
-                _store(dataset, waiting.popleft().result(), on_block)
+                _store(datasets, waiting.popleft().result(), on_block)
         while waiting:
-            _store(dataset, waiting.popleft().result(), on_block)
+            _store(datasets, waiting.popleft().result(), on_block)
     finally:
         # after an error, blocks that wait are not begun; those begun are waited for, so that no thread reads on
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _fitted_encoders(
+    datasets: Sequence[h5py.Dataset], read: Callable[[Selection], Sequence[NDArray]]
+) -> tuple[ChunkEncoder, ...]:
+    """Return an encoder for each dataset, fitted to the first chunk, one of the middle and the last."""
+    encoders = []
+    for dataset in datasets:
+        filters = filters_of(dataset)
+        if filters is None:
+            raise ValueError(f"{dataset.name}: its filters or type are not known here; fill it with h5py")
+        encoders.append(ChunkEncoder(dataset.chunks, dataset.dtype, filters))
+    if not any(encoder.has_a_choice for encoder in encoders):
+        return tuple(encoders)
+    samples = [_read_as(read, part, encoders) for part in _sampled(datasets[0].shape, datasets[0].chunks)]
+    return tuple(encoder.fitted_to([sample[i] for sample in samples]) for i, encoder in enumerate(encoders))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,46 +127,51 @@ class _Block:
     """Chunks of one block, ready to be stored."""
 
     raw_bytes: int
-    chunks: list[tuple[tuple[int, ...], bytes]]
+    chunks: list[tuple[int, tuple[int, ...], bytes]]
+    """Which dataset, offset in it, and what is stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
     """Turns a selection into stored chunks; runs on any thread."""
 
-    read: Callable[[Selection], NDArray]
+    read: Callable[[Selection], Sequence[NDArray]]
     lock: Any
-    encoder: ChunkEncoder
+    encoders: tuple[ChunkEncoder, ...]
 
     def run(self, selection: Selection) -> _Block:
         """Read a block and compress its chunks."""
         with self.lock:
-            data = _read_as(self.read, selection, self.encoder.dtype)
+            found = _read_as(self.read, selection, self.encoders)
         chunks = []
-        steps = self.encoder.chunk_shape
-        for corner in itertools.product(*(range(0, n, step) for n, step in zip(data.shape, steps, strict=True))):
-            part = data[tuple(slice(at, at + step) for at, step in zip(corner, steps, strict=True))]
-            offset = tuple(s.start + at for s, at in zip(selection, corner, strict=True))
-            chunks.append((offset, self.encoder.encode(part)))
-        return _Block(data.nbytes, chunks)
+        for which, (data, encoder) in enumerate(zip(found, self.encoders, strict=True)):
+            steps = encoder.chunk_shape
+            for corner in itertools.product(*(range(0, n, step) for n, step in zip(data.shape, steps, strict=True))):
+                part = data[tuple(slice(at, at + step) for at, step in zip(corner, steps, strict=True))]
+                offset = tuple(s.start + at for s, at in zip(selection, corner, strict=True))
+                chunks.append((which, offset, encoder.encode(part)))
+        return _Block(sum(data.nbytes for data in found), chunks)
 
 
-def _read_as(read: Callable[[Selection], NDArray], selection: Selection, dtype: np.dtype) -> NDArray:
+def _read_as(
+    read: Callable[[Selection], Sequence[NDArray]], selection: Selection, encoders: Sequence[ChunkEncoder]
+) -> list[NDArray]:
     """Read a selection; the source must return what was asked for."""
-    data = np.asarray(read(selection))
     expected = tuple(part.stop - part.start for part in selection)
-    if data.shape != expected:
-        raise ValueError(f"the source returned {data.shape=} for {selection}; expected {expected}")
-    return data.astype(dtype, copy=False)
+    found = []
+    for data, encoder in zip(map(np.asarray, read(selection)), encoders, strict=True):
+        if data.shape != expected:
+            raise ValueError(f"the source returned {data.shape=} for {selection}; expected {expected}")
+        found.append(data.astype(encoder.dtype, copy=False))
+    return found
 
 
-def _samples(read: Callable[[Selection], NDArray], shape: tuple[int, ...], encoder: ChunkEncoder) -> Iterator[NDArray]:
-    """Yield the first chunk, one of the middle and the last."""
-    n_chunks = [math.ceil(n / step) for n, step in zip(shape, encoder.chunk_shape, strict=True)]
+def _sampled(shape: tuple[int, ...], chunk_shape: tuple[int, ...]) -> Iterator[Selection]:
+    """Yield where the first chunk, one of the middle and the last are."""
+    n_chunks = [math.ceil(n / step) for n, step in zip(shape, chunk_shape, strict=True)]
     for rank in sorted({0, math.prod(n_chunks) // 2, math.prod(n_chunks) - 1} - {-1}):
-        corner = [int(i) * step for i, step in zip(np.unravel_index(rank, n_chunks), encoder.chunk_shape, strict=True)]
-        sizes = zip(corner, encoder.chunk_shape, shape, strict=True)
-        yield _read_as(read, tuple(slice(at, min(at + step, n)) for at, step, n in sizes), encoder.dtype)
+        corner = [int(i) * step for i, step in zip(np.unravel_index(rank, n_chunks), chunk_shape, strict=True)]
+        yield tuple(slice(at, min(at + step, n)) for at, step, n in zip(corner, chunk_shape, shape, strict=True))
 
 
 def _blocks(shape: tuple[int, ...], chunk_shape: tuple[int, ...], item_bytes: int) -> Iterator[Selection]:
@@ -142,10 +186,11 @@ def _blocks(shape: tuple[int, ...], chunk_shape: tuple[int, ...], item_bytes: in
         yield tuple(slice(at, min(at + step, n)) for at, step, n in zip(corner, block_shape, shape, strict=True))
 
 
-def _store(dataset: h5py.Dataset, block: _Block, on_block: Callable[[int, int], None]) -> None:
+def _store(datasets: Sequence[h5py.Dataset], block: _Block, on_block: Callable[[int, int], None]) -> None:
     """Write the chunks of a block."""
     stored_bytes = 0
-    for offset, data in block.chunks:
+    for which, offset, data in block.chunks:
+        dataset = datasets[which]
         try:
             dataset.id.write_direct_chunk(offset, data)
         except (OSError, RuntimeError) as error:

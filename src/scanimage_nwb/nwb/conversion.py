@@ -8,8 +8,10 @@ from scanimage_nwb.errors import MetadataError
 from scanimage_nwb.extractors.siff import CountDtype
 from scanimage_nwb.nwb.alignment import SyncOptions
 from scanimage_nwb.nwb.converter import ScanImageConverter
+from scanimage_nwb.nwb.flim_interface import FlimProduct
 from scanimage_nwb.nwb.progress import WriteProgress
 from scanimage_nwb.nwb.pulse_sources import read_pulse_times
+from scanimage_nwb.nwb.roi_conversion import STUB_SAMPLES, RoiOptions, roi_interfaces
 from scanimage_nwb.nwb.start_time import EXPECTED_START_TIME, with_timezone
 from scanimage_nwb.nwb.user_metadata import merge_metadata, warn_of_unused_entries
 from scanimage_nwb.registration import RegistrationInfo
@@ -35,6 +37,9 @@ def convert_recording(
     write_corrected: bool = False,
     count_dtype: CountDtype = "int16",
     sync: SyncOptions | None = None,
+    flim: Sequence[FlimProduct] = (),
+    flim_options: Mapping[str, Any] | None = None,
+    rois: RoiOptions | None = None,
 ) -> Path:
     """Convert a recording, TIFF or .siff, to an NWB file, all channels unless some are named.
 
@@ -69,9 +74,14 @@ def convert_recording(
         Write the corrected movies too.
     count_dtype : {'int16', 'uint16', 'uint32'}
         Type of the photon counts of a .siff; see `SiffImagingInterface`.
-
     sync : SyncOptions, optional
         Sync pulses to take the times of all samples from.
+    flim : sequence of {'photons', 'histograms', 'lifetime', 'phasor', 'fit'}
+        What of the photons of a .siff is written beside their counts; see `ScanImageConverter`.
+    flim_options : mapping, optional
+        Conversion options of `FlimInterface` on top of that, such as ``{"bin_factor": 10, "fit": 1}``.
+    rois : RoiOptions, optional
+        Masks to write beside the channels, with their traces.
 
     Returns
     -------
@@ -82,7 +92,7 @@ def convert_recording(
     ------
     FileExistsError
         If there is a file and `overwrite` is False.
-    FormatError, MetadataError, FileNotFoundError
+    FormatError, MetadataError, RoiError, FileNotFoundError
         If files or metadata cannot be used.
     PhotonRangeError
         If a pixel has more photons than `count_dtype` holds.
@@ -99,9 +109,18 @@ def convert_recording(
         interleave_slice_samples=slice_sample is None,
         timezone=timezone,
         count_dtype=count_dtype,
+        flim=list(flim),
     )
     converter.show_progress, converter.writer_options = progress, {"workers": workers, "cloud": cloud}
     converter.registration, converter.write_corrected = registration, write_corrected
+    if rois is not None:
+        interfaces = converter.data_interface_objects
+        extractors = [
+            one.imaging_extractor for name, one in interfaces.items() if name not in converter.flim_interfaces
+        ]
+        converter.roi_interfaces = roi_interfaces(
+            extractors, rois, registration=registration, n_samples=STUB_SAMPLES if stub_test else None
+        )
     found = converter.get_metadata()
     merged = merge_metadata(found, metadata or {})
     warn_of_unused_entries(found, merged)
@@ -119,7 +138,10 @@ def convert_recording(
             start_near_s=sync.start_near_s,
         )
     _make_folder(nwbfile_path.parent)
+    options: dict[str, dict[str, Any]]
     options = {name: {"stub_test": stub_test} for name in converter.data_interface_objects}
+    for name in converter.flim_interfaces:
+        options[name] |= dict(flim_options or {})
     converter.run_conversion(
         nwbfile_path=str(nwbfile_path), metadata=merged, overwrite=overwrite, conversion_options=options
     )

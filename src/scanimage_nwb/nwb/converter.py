@@ -1,16 +1,20 @@
 """All channels of a recording, TIFF or .siff, in one NWB file."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from neuroconv import ConverterPipe
-from neuroconv.utils import DeepDict, get_json_schema_from_method_signature
+from neuroconv.utils import DeepDict, dict_deep_update, get_json_schema_from_method_signature
 from pydantic import FilePath
 from pynwb import NWBFile
 
+from scanimage_nwb.errors import MetadataError
 from scanimage_nwb.extractors.siff import CountDtype
+from scanimage_nwb.nwb.flim_interface import FlimInterface, FlimProduct, options_of
 from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface, WholeFileWriting
 from scanimage_nwb.nwb.registration import add_registration
+from scanimage_nwb.nwb.roi_interface import RoiTracesInterface
 from scanimage_nwb.nwb.siff_interface import SiffImagingInterface
 from scanimage_nwb.nwb.user_metadata import merge_metadata
 from scanimage_nwb.recording import FiresPer, RecordingAlignment, open_recording
@@ -38,8 +42,21 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
         Time zone of the computer that recorded; a .siff says its time in UTC.
     count_dtype : {'int16', 'uint16', 'uint32'}
         Type of the photon counts of a .siff; see `SiffImagingInterface`.
+    flim : list of {'photons', 'histograms', 'lifetime', 'phasor', 'fit'}, optional
+        What of the photons of a .siff is written beside their counts, by a `FlimInterface` for each channel. These
+        take the conversion options of `FlimInterface`; unless told otherwise they fit two exponentials, and correct
+        motion if there is a `registration`.
     verbose : bool
         Show a progress bar while data are written.
+
+    Examples
+    --------
+    >>> from scanimage_nwb.testing.siff_files import write_siff_recording
+    >>> converter = ScanImageConverter(write_siff_recording(folder, n_volumes=20).path, flim=["photons", "phasor"])
+    >>> list(converter.data_interface_objects)
+    ['SiffImaging', 'Flim']
+    >>> list(converter.create_nwbfile().acquisition)
+    ['TwoPhotonSeries', 'PhotonEventSeries']
     """
 
     display_name = "ScanImage Imaging"
@@ -52,6 +69,9 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
     write_corrected: bool = False
     """Whether the corrected movies are written too."""
 
+    roi_interfaces: Sequence[RoiTracesInterface] = ()
+    """Masks and traces that are written beside the channels."""
+
     def __init__(
         self,
         file_path: FilePath | None = None,
@@ -63,39 +83,61 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
         interleave_slice_samples: bool = False,
         timezone: str | None = None,
         count_dtype: CountDtype = "int16",
+        flim: list[FlimProduct] | None = None,
         verbose: bool = False,
     ) -> None:
         recording = open_recording(file_path, file_paths=file_paths)
-        interface_class, kind, reading = ScanImageImagingInterface, "ScanImageImaging", {}
+        if flim and not recording.is_siff:
+            raise MetadataError(f"{recording.paths[0]} is a TIFF and holds no arrival times; leave flim out")
+        self._flim_options = options_of(flim or [])
+        shared = {
+            "file_path": file_path,
+            "file_paths": file_paths,
+            "plane_index": plane_index,
+            "slice_sample": slice_sample,
+            "interleave_slice_samples": interleave_slice_samples,
+            "timezone": timezone,
+            "verbose": verbose,
+        }
+        kinds: list[tuple[str, type[ScanImageImagingInterface], dict]]
+        kinds = [("ScanImageImaging", ScanImageImagingInterface, shared)]
         if recording.is_siff:
-            interface_class, kind, reading = SiffImagingInterface, "SiffImaging", {"count_dtype": count_dtype}
-        interfaces: dict[str, ScanImageImagingInterface] = {}
-        for channel_name in dict.fromkeys(channel_names or recording.channel_names):
-            name = kind
-            if recording.n_channels > 1:
-                name += f"_{channel_name.replace(' ', '_')}"
-            if name in interfaces:
-                name += f"_{len(interfaces) + 1}"
-            interfaces[name] = interface_class.from_recording(
-                recording,
-                file_path=file_path,
-                file_paths=file_paths,
-                channel_name=channel_name,
-                plane_index=plane_index,
-                slice_sample=slice_sample,
-                interleave_slice_samples=interleave_slice_samples,
-                timezone=timezone,
-                verbose=verbose,
-                **reading,
-            )
-        super().__init__(data_interfaces=interfaces)
+            kinds = [("SiffImaging", SiffImagingInterface, {**shared, "count_dtype": count_dtype})]
+        if flim:  # behind the counts, whose plane and times they share
+            kinds.append(("Flim", FlimInterface, shared))
+        channels = _names(channel_names or recording.channel_names, recording.n_channels)
+        super().__init__(
+            data_interfaces={
+                f"{kind}{suffix}": interface_class.from_recording(recording, channel_name=channel, **parameters)
+                for kind, interface_class, parameters in kinds
+                for channel, suffix in channels.items()
+            }
+        )
         self.show_progress = verbose
 
+    @property
+    def flim_interfaces(self) -> dict[str, FlimInterface]:
+        """Interfaces that write arrival times, by name; set their `masks` and `irf` here."""
+        found = self.data_interface_objects.items()
+        return {name: interface for name, interface in found if isinstance(interface, FlimInterface)}
+
     def add_to_nwbfile(self, nwbfile: NWBFile, metadata: Any, conversion_options: dict | None = None) -> None:
-        """Add every channel, and the registration if there is one; parameters as for neuroconv's converters."""
-        super().add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, conversion_options=conversion_options)
+        """Add every channel, registration and masks if there are any; parameters as for neuroconv's converters."""
+        given = dict(conversion_options or {})
+        for name, interface in self.flim_interfaces.items():
+            if self.registration is not None:
+                interface.reader.use_registration(self.registration)
+            moved = {"motion_corrected": bool(interface.reader.registration_dict)}
+            given[name] = {**self._flim_options, **moved, **given.get(name, {})}
+        super().add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, conversion_options=given)
         if self.registration is not None:
             add_registration(nwbfile, self.registration, write_corrected=self.write_corrected)
+        first = next(iter(self.data_interface_objects))
+        options = given.get(first, {})
+        stub = {name: options[name] for name in ("stub_test", "stub_samples") if name in options}
+        series = metadata["Ophys"]["MicroscopySeries"][self.data_interface_objects[first].metadata_key]["name"]
+        for rois in self.roi_interfaces:
+            rois.add_to_nwbfile(nwbfile, metadata, imaging_series=series, **stub)
 
     @classmethod
     def get_source_schema(cls) -> dict[str, Any]:
@@ -114,7 +156,16 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
         for interface in others:
             interface._start_time = first._start_time  # one recording, one start, one warning about its time zone
             metadata = merge_metadata(metadata, interface.get_metadata())
+        for rois in self.roi_interfaces:
+            metadata = merge_metadata(metadata, {"Ophys": rois.get_metadata()["Ophys"]})
         return DeepDict(metadata)
+
+    def get_metadata_schema(self) -> dict[str, Any]:
+        """Return the JSON schema of the metadata, those of masks included."""
+        schema = super().get_metadata_schema()
+        for interface in self.roi_interfaces:
+            schema = dict_deep_update(schema, interface.get_metadata_schema())
+        return schema
 
     def align_to_pulses(self, pulse_times_s: Any, fires_per: FiresPer = "frame", **options: Any) -> RecordingAlignment:
         """Give the samples of all channels their times on the clock that recorded the sync pulses.
@@ -147,3 +198,13 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
     def file_paths(self) -> list[Path]:
         """The files of the recording."""
         return next(iter(self.data_interface_objects.values())).imaging_extractor.file_paths
+
+
+def _names(channel_names: Iterable[str], n_channels: int) -> dict[str, str]:
+    """Return channels, each once, and what their interfaces' names end in."""
+    found: dict[str, str] = {}
+    for channel_name in channel_names:
+        suffix = f"_{channel_name.replace(' ', '_')}" if n_channels > 1 else ""
+        taken = suffix in found.values() and channel_name not in found
+        found.setdefault(channel_name, f"{suffix}_{len(found) + 1}" if taken else suffix)
+    return found

@@ -21,8 +21,10 @@ from scanimage_nwb.siff_reader import SiffReader
 
 __all__ = ["PieceIterator", "Samples", "photon_fields"]
 
-_PHOTON_CHUNK = 1 << 17
-"""Photons of a chunk: one frame is read in about 1 ms, and a quarter of a megabyte is worth a request."""
+_PHOTON_CHUNK, _DENSE_CHUNK = 1 << 17, 1 << 15
+"""Photons of a chunk: one frame is read in about 1 ms, and a quarter of a megabyte is worth a request. Frames that
+fill a chunk by themselves have smaller ones, of which they take several, and less that is not theirs."""
+_DENSE_FRAME = 1 << 16
 _PIECE_PHOTONS = 1 << 19
 """Photons that a thread decodes at once."""
 _CHUNK_BYTES = 2_000_000
@@ -46,6 +48,11 @@ class PieceIterator(GenericDataChunkIterator):
         Shape of an HDF5 chunk.
     reads_on_any_thread : bool
         Whether `read` may run on several threads at once.
+    read_together : callable, optional
+        Returns the data of this and of other iterators that have the same callable, for a writer that fills all in one
+        pass.
+    rank : int
+        Which of them are this iterator's.
     """
 
     def __init__(
@@ -56,8 +63,11 @@ class PieceIterator(GenericDataChunkIterator):
         chunk_shape: tuple[int, ...],
         *,
         reads_on_any_thread: bool = True,
+        read_together: Callable[[Selection], tuple[NDArray, ...]] | None = None,
+        rank: int = 0,
     ) -> None:
         self._read, self._shape, self._type = read, shape, np.dtype(dtype)
+        self.read_together, self.rank = read_together, rank
         self.reads_on_any_thread = reads_on_any_thread
         chunk = tuple(min(part, whole) for part, whole in zip(chunk_shape, shape, strict=True))
         super().__init__(buffer_shape=chunk, chunk_shape=chunk)
@@ -163,6 +173,27 @@ class Samples:
         n = max(1, _CHUNK_BYTES // (int(np.prod(shape[1:])) * dtype.itemsize))
         return PieceIterator(read, shape, dtype, (n, *shape[1:]))
 
+    def region_lifetimes(self, masks: NDArray, offset_s: float) -> tuple[PieceIterator, PieceIterator]:
+        """Return the mean delay within masks in seconds, float32, and their photons, shape (samples, masks) both."""
+        shape = (len(self.pages), len(masks))
+
+        def read(selection: Selection) -> tuple[NDArray, NDArray]:
+            pages = self.pages[selection[0]].reshape(-1)
+            delay_s, counts = self.reader.sum_masks_flim(masks, pages, "mean_delay", self.shifts, offset_s=offset_s)
+            of_planes = (len(masks), -1, self.n_planes)
+            weights = counts.reshape(of_planes).astype(np.float64)
+            total = weights.sum(axis=-1)
+            # a plane without photons has no delay
+            summed = np.where(weights > 0, delay_s.reshape(of_planes) * weights, 0).sum(axis=-1)
+            with np.errstate(invalid="ignore"):
+                return (summed / total).T[:, selection[1]], total.T[:, selection[1]]
+
+        chunk = (max(1, _CHUNK_BYTES // (8 * len(masks))), len(masks))
+        count_type = np.uint32 if masks.dtype == bool else np.float64
+        lifetimes = PieceIterator(lambda selection: read(selection)[0].astype(np.float32), shape, np.float32, chunk)
+        counts = PieceIterator(lambda selection: read(selection)[1].astype(count_type), shape, count_type, chunk)
+        return lifetimes, counts
+
     def pixel_histograms(self, bin_factor: int, samples_per_histogram: int) -> PieceIterator:
         """Return decays of every pixel of blocks of samples, uint32, shape (blocks, width, height[, depth], bins)."""
         n_bins = -(-self.reader.num_bins // bin_factor)
@@ -226,8 +257,11 @@ def photon_fields(samples: Samples) -> dict[str, Any]:
     if not n_photons:
         return {**fields, "delay_bin": np.zeros(0, np.uint16), "pixel_step": np.zeros(0, step_type)}
     stream = _PhotonStream(samples, ends, step_type)
+    chunk = _DENSE_CHUNK if n_photons >= _DENSE_FRAME * counts.size else _PHOTON_CHUNK
+    together = stream.read
     for rank, (name, dtype) in enumerate((("pixel_step", step_type), ("delay_bin", np.uint16))):
-        fields[name] = PieceIterator(partial(stream.read, rank), (n_photons,), dtype, (_PHOTON_CHUNK,))
+        read = partial(stream.read_one, rank)
+        fields[name] = PieceIterator(read, (n_photons,), dtype, (chunk,), read_together=together, rank=rank)
     return fields
 
 
@@ -240,19 +274,23 @@ class _PhotonStream:
     """Index of the photon behind the last one of each frame."""
     step_type: np.dtype
 
-    def read(self, rank: int, selection: Selection) -> NDArray:
+    def read_one(self, rank: int, selection: Selection) -> NDArray:
         """Return steps (rank 0) or delay bins (rank 1) of some photons."""
+        return self.read(selection)[rank]
+
+    def read(self, selection: Selection) -> tuple[NDArray, NDArray]:
+        """Return steps and delay bins of some photons."""
         (span,) = selection
-        out = np.empty(span.stop - span.start, self.step_type if rank == 0 else np.uint16)
+        out = np.empty(span.stop - span.start, self.step_type), np.empty(span.stop - span.start, np.uint16)
         first = int(np.searchsorted(self.ends, span.start, "right"))
         last = int(np.searchsorted(self.ends, span.stop, "left")) + 1
         while first < last:
             begin = int(self.ends[first - 1]) if first else 0
             fits = int(np.searchsorted(self.ends, begin + _PIECE_PHOTONS, "right"))
             stop = min(max(fits, first + 1), last)
-            piece = self._frames(first, stop, begin)[rank]
-            low, high = max(begin, span.start), min(begin + len(piece), span.stop)
-            out[low - span.start : high - span.start] = piece[low - begin : high - begin]
+            for piece, target in zip(self._frames(first, stop, begin), out, strict=True):
+                low, high = max(begin, span.start), min(begin + len(piece), span.stop)
+                target[low - span.start : high - span.start] = piece[low - begin : high - begin]
             first = stop
         return out
 

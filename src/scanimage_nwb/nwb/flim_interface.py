@@ -1,27 +1,64 @@
 """neuroconv data interface: photons of one channel of a .siff recording, and what follows from them."""
 
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Any, Literal, get_args
 
-import numpy as np
-from hdmf.common import DynamicTableRegion
-from neuroconv.tools.nwb_helpers import get_module
 from numpy.typing import NDArray
 from pydantic import FilePath
-from pynwb import NWBFile, TimeSeries
-from pynwb.ophys import ImageSegmentation, ImagingPlane
+from pynwb import NWBFile
 
 from scanimage_nwb.errors import MetadataError
 from scanimage_nwb.extractors import ScanImageImagingExtractor
-from scanimage_nwb.nwb.flim_data import Samples, photon_fields
-from scanimage_nwb.nwb.metadata import name_suffix
+from scanimage_nwb.flim import Irf, MeasuredIrf
+from scanimage_nwb.flim.fit_plan import MAX_COMPONENTS
+from scanimage_nwb.nwb.flim_writer import FlimWriter
 from scanimage_nwb.nwb.provenance import add_header
-from scanimage_nwb.nwb.series import add_frame_numbers, add_imaging_plane, share_timestamps, time_fields
+from scanimage_nwb.nwb.series import add_frame_numbers
 from scanimage_nwb.nwb.siff_interface import SiffImagingInterface
 from scanimage_nwb.siff_reader import SiffReader
 
-__all__ = ["FlimInterface"]
+__all__ = ["FLIM_PRODUCTS", "FlimInterface", "FlimProduct", "options_of"]
 
 Histograms = Literal["field", "roi", "pixel"]
+
+
+FlimProduct = Literal["photons", "histograms", "lifetime", "phasor", "fit"]
+"""What can be written of a recording's photons."""
+FLIM_PRODUCTS: tuple[FlimProduct, ...] = get_args(FlimProduct)
+_USUAL_COMPONENTS = 2
+
+
+def options_of(products: Iterable[str]) -> dict[str, Any]:
+    """Return the conversion options of `FlimInterface` that write some products.
+
+    Parameters
+    ----------
+    products : iterable of {'photons', 'histograms', 'lifetime', 'phasor', 'fit'}
+        Histograms are those of the field, and fits have two exponentials.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    MetadataError
+        If there is no such product.
+
+    Examples
+    --------
+    >>> options_of(["photons", "fit"])
+    {'photons': True, 'lifetime': False, 'phasor': False, 'histograms': None, 'fit': 2}
+    """
+    asked = set(products)
+    unknown = sorted(asked - set(FLIM_PRODUCTS))
+    if unknown:
+        raise MetadataError(f"flim: there is no {unknown[0]!r}; expected some of {', '.join(FLIM_PRODUCTS)}")
+    return {
+        **{name: name in asked for name in ("photons", "lifetime", "phasor")},
+        "histograms": "field" if "histograms" in asked else None,
+        "fit": _USUAL_COMPONENTS if "fit" in asked else None,
+    }
 
 
 class FlimInterface(SiffImagingInterface):
@@ -109,7 +146,10 @@ class FlimInterface(SiffImagingInterface):
         )
         """The photons; set its `registration_dict` to correct motion."""
         self.masks: NDArray | None = None
-        """Regions for ``histograms="roi"``: boolean, or weights; shape (masks, [planes,] rows, columns)."""
+        """Regions for ``histograms="roi"``, `roi_lifetime` and `fit`: boolean, or weights (not for `fit`); shape
+        (masks, [planes,] rows, columns)."""
+        self.irf: Irf | MeasuredIrf | None = None
+        """Response of the instrument for `fit`; by default a Gaussian is fitted, starting from the rising edge."""
 
     def add_to_nwbfile(  # type: ignore[override]
         self,
@@ -121,9 +161,11 @@ class FlimInterface(SiffImagingInterface):
         bin_factor: int = 1,
         samples_per_histogram: int | None = None,
         lifetime: bool = False,
+        roi_lifetime: bool = False,
         offset_s: float = 0.0,
         phasor: bool = False,
         harmonic: int = 1,
+        fit: int | None = None,
         motion_corrected: bool = False,
         stub_test: bool = False,
         stub_samples: int = 100,
@@ -147,12 +189,17 @@ class FlimInterface(SiffImagingInterface):
             With ``histograms="pixel"``: samples that are added up; by default all, into one PhotonHistogram.
         lifetime : bool
             Mean delay of every pixel of every sample, in seconds. It is biased low, since decays wrap around.
+        roi_lifetime : bool
+            Mean delay, and photons, of each of `masks` over time: a RoiResponseSeries in seconds, and one in photons.
         offset_s : float
             Delay of the instrument's response in seconds, taken off the lifetimes.
         phasor : bool
             Phasor of every pixel of every sample, not calibrated.
         harmonic : int
             Of the phasor.
+        fit : int, optional
+            Fit so many exponentials, one to four: to the decay of the field of each plane and, with lifetimes that
+            all share, to that of each of `masks`. The photons are read at once, not when the file is written.
         motion_corrected : bool
             Move photons as ``reader.registration_dict`` says.
         stub_test : bool
@@ -169,7 +216,9 @@ class FlimInterface(SiffImagingInterface):
         UnsupportedFormatError
             If pages hold counts only.
         """
+        options = {"photons": photons, "lifetime": lifetime, "roi_lifetime": roi_lifetime, "phasor": phasor}
         self._check_options(histograms, bin_factor, samples_per_histogram, motion_corrected)
+        self._check_products(histograms, fit, **options)
         if stub_test and stub_samples < 1:
             raise MetadataError(f"stub_samples is {stub_samples}; expected at least 1")
         extractor = self.imaging_extractor
@@ -177,19 +226,44 @@ class FlimInterface(SiffImagingInterface):
             extractor = extractor.slice_samples(0, min(stub_samples, extractor.get_num_samples()))
         if extractor.get_num_samples() == 0:
             raise MetadataError(f"{extractor.file_path}: none of the volumes is complete, so there is nothing to write")
-        metadata = self._complete(self.get_metadata() if metadata is None else metadata)
-        writer = _Writer(self, nwbfile, metadata, extractor, motion_corrected, always_write_timestamps)
+        writer = FlimWriter(
+            nwbfile,
+            self._complete(self.get_metadata() if metadata is None else metadata),
+            self.metadata_key,
+            extractor,
+            self.reader,
+            recording_name=self.recording_name,
+            masks=self.masks,
+            irf=self.irf,
+            motion_corrected=motion_corrected,
+            always_write_timestamps=always_write_timestamps,
+        )
         if photons:
-            self._add_alignment(nwbfile, writer.add_photons(), extractor)
+            writer.add_photons()
         if histograms in ("field", "roi"):
             writer.add_histograms(histograms, bin_factor)
         elif histograms == "pixel":
             writer.add_pixel_histograms(bin_factor, samples_per_histogram)
         if lifetime:
             writer.add_lifetimes(offset_s)
+        if roi_lifetime:
+            writer.add_roi_lifetimes(offset_s)
         if phasor:
             writer.add_phasors(harmonic)
+        if fit is not None:
+            writer.add_fits(fit)
+        self._add_origin(nwbfile, writer, extractor)
+
+    def _add_origin(self, nwbfile: NWBFile, writer: FlimWriter, extractor: ScanImageImagingExtractor) -> None:
+        """Add header, alignment and events; frame numbers too, if neither photons nor their counts have any."""
         add_header(nwbfile, extractor.recording)
+        series = writer.first_series
+        if series is None:
+            self._add_recorded_events(nwbfile, extractor)
+            return
+        if writer.counts is None:
+            add_frame_numbers(nwbfile, series, extractor)
+        self._add_alignment(nwbfile, series, extractor)
 
     def _check_options(
         self,
@@ -213,204 +287,11 @@ class FlimInterface(SiffImagingInterface):
         if motion_corrected and not self.reader.registration_dict:
             raise MetadataError("motion_corrected is True, but reader.registration_dict is empty; fill it with shifts")
 
-
-class _Writer:
-    """Adds one product after the other; all share settings, plane and times."""
-
-    def __init__(
-        self,
-        interface: FlimInterface,
-        nwbfile: NWBFile,
-        metadata: dict[str, Any],
-        extractor: ScanImageImagingExtractor,
-        motion_corrected: bool,
-        always_write_timestamps: bool,
-    ) -> None:
-        recording, self.reader = extractor.recording, interface.reader
-        n_planes = extractor.get_num_planes()
-        pages = np.stack([extractor.get_original_frame_indices(plane) for plane in range(n_planes)], axis=1)
-        shifts = self.reader.registration_dict if motion_corrected else {}
-        self.nwbfile, self.extractor, self.masks = nwbfile, extractor, interface.masks
-        self.samples = Samples(self.reader, pages, dict(shifts))
-        self.suffix = interface.recording_name + name_suffix(recording, extractor.channel_name, extractor.plane_index)
-        entry = metadata["Ophys"]["MicroscopySeries"][interface.metadata_key]
-        plane_key = entry.get("imaging_plane_metadata_key", interface.metadata_key)
-        self.plane: ImagingPlane = add_imaging_plane(nwbfile, metadata, plane_key)
-        self.counts: TimeSeries | None = nwbfile.acquisition.get(entry["name"])
-        self.times = share_timestamps(nwbfile, time_fields(extractor, always_write_timestamps))
-        self.common = {
-            "imaging_plane": self.plane,
-            "tcspc_settings": self._settings(
-                interface.recording_name + name_suffix(recording, extractor.channel_name, None)
-            ),
-            "motion_corrected": motion_corrected,
-        }
-        self.of = f"Channel {extractor.channel_name!r}" + (
-            "" if extractor.plane_index is None else f", plane {extractor.plane_index}"
-        )
-        self.motion = "Motion was corrected." if motion_corrected else "Motion was not corrected."
-
-    def _settings(self, suffix: str) -> Any:
-        """Add settings of this channel, or return those that are there."""
-        from ndx_flim import TCSPCSettings
-
-        name = f"TCSPCSettings{suffix}"
-        if name not in self.nwbfile.lab_meta_data:
-            self.nwbfile.add_lab_meta_data(
-                TCSPCSettings(
-                    name=name,
-                    description=f"Photon timing of channel {self.extractor.channel_name!r}, ScanImage-FLIM",
-                    num_bins=self.reader.num_bins,
-                    repetition_rate=self.reader.repetition_rate_hz,
-                    tcspc_resolution=self.reader.tcspc_resolution_s,
-                    tcspc_device=self.plane.device,
-                )
-            )
-        return self.nwbfile.lab_meta_data[name]
-
-    @property
-    def module(self) -> Any:
-        """The processing module."""
-        return get_module(self.nwbfile, name="ophys", description="optical physiology processed data")
-
-    def _edges(self, bin_factor: int) -> NDArray[np.float64]:
-        """Return the edges of histogram bins in seconds; the last may be narrower."""
-        num_bins = self.reader.num_bins
-        edges = np.minimum(np.arange(0, num_bins + bin_factor, bin_factor), num_bins)
-        return edges * self.reader.tcspc_resolution_s
-
-    def add_photons(self) -> TimeSeries:
-        """Add every photon, and the original frame index of every sample."""
-        from ndx_flim import PhotonEventSeries
-
-        series = PhotonEventSeries(
-            name=f"PhotonEventSeries{self.suffix}",
-            description=f"{self.of}: every photon, in the order of frames, planes and pixels. {self.motion}",
-            **photon_fields(self.samples),
-            **self.times,
-            **self.common,
-        )
-        self.nwbfile.add_acquisition(series)
-        add_frame_numbers(self.nwbfile, series, self.extractor)
-        self.counts = self.counts or series
-        self.times = share_timestamps(self.nwbfile, self.times)
-        return series
-
-    def add_histograms(self, of: Histograms, bin_factor: int) -> None:
-        """Add decays of the field or of regions."""
-        from ndx_flim import PhotonHistogramSeries
-
-        masks = None if of == "field" else self._checked_masks()
-        extra = {} if masks is None else {"rois": self._regions(masks)}
-        self.module.add(
-            PhotonHistogramSeries(
-                name=f"PhotonHistogramSeries{'Field' if of == 'field' else 'Roi'}{self.suffix}",
-                description=f"{self.of}: decay of {'the field' if of == 'field' else 'regions'}. {self.motion}",
-                data=self.samples.histograms(bin_factor, masks),
-                bin_edges=self._edges(bin_factor),
-                samples_per_histogram=1,
-                **self.times,
-                **self.common,
-                **extra,
-            )
-        )
-
-    def _checked_masks(self) -> NDArray:
-        """Return the masks, which must fit the frames that are written."""
-        masks, (rows, columns) = np.asarray(self.masks), self.reader.im_params.shape
-        volume = (self.reader.recording.n_planes, rows, columns)
-        if masks.ndim not in (3, 4) or not len(masks) or masks.shape[1:] not in ((rows, columns), volume):
-            raise MetadataError(
-                f"masks have shape {masks.shape}; expected (masks, {rows}, {columns}), or {volume} each"
-            )
-        return masks if masks.dtype == bool else masks.astype(np.float64)
-
-    def _regions(self, masks: NDArray) -> DynamicTableRegion:
-        """Add the masks as a PlaneSegmentation, and return its rows."""
-        segmentation = self.module.data_interfaces.get("ImageSegmentation")
-        if segmentation is None:
-            segmentation = ImageSegmentation(name="ImageSegmentation")
-            self.module.add(segmentation)
-        name = f"PlaneSegmentation{self.suffix}"
-        table = segmentation.create_plane_segmentation(
-            name=name, description=f"Regions of PhotonHistogramSeriesRoi{self.suffix}", imaging_plane=self.plane
-        )
-        for mask in masks:
-            table.add_roi(image_mask=np.moveaxis(mask, (-2, -1), (1, 0)) if mask.ndim == 2 else mask.transpose(2, 1, 0))
-        rows = list(range(len(masks)))
-        return table.create_roi_table_region(description="all regions", region=rows, name="rois")
-
-    def add_pixel_histograms(self, bin_factor: int, samples_per_histogram: int | None) -> None:
-        """Add decays of every pixel, of all samples or of blocks of them."""
-        from ndx_flim import PhotonHistogram, PhotonHistogramSeries
-
-        n_samples = len(self.samples.pages)
-        n_added = samples_per_histogram or n_samples
-        data = self.samples.pixel_histograms(bin_factor, n_added)
-        fields = {
-            "description": f"{self.of}: decay of every pixel. {self.motion}",
-            "bin_edges": self._edges(bin_factor),
-        }
-        times = self.extractor.get_timestamps()
-        if samples_per_histogram is None:
-            pooled = {"name": f"PhotonHistogramPixel{self.suffix}", "time_span": times[[0, -1]]}
-            self.module.add(PhotonHistogram(counts=_first_sample(data), **pooled, **fields, **self.common))
-            return
-        blocks = {"samples_per_histogram": n_added, "timestamps": times[::n_added]}
-        name = f"PhotonHistogramSeriesPixel{self.suffix}"
-        self.module.add(PhotonHistogramSeries(name=name, data=data, **blocks, **fields, **self.common))
-
-    def add_lifetimes(self, offset_s: float) -> None:
-        """Add the mean delay of every pixel."""
-        from ndx_flim import LifetimeImageSeries
-
-        self.module.add(
-            LifetimeImageSeries(
-                name=f"LifetimeImageSeries{self.suffix}",
-                description=(
-                    f"{self.of}: mean delay of each pixel's photons minus time_offset; biased low, since decays wrap "
-                    f"around the laser's period. {self.motion}"
-                ),
-                data=self.samples.lifetimes(offset_s),
-                method="mean_delay",
-                time_offset=float(offset_s),
-                **self._intensity(),
-                **self.times,
-                **self.common,
-            )
-        )
-
-    def add_phasors(self, harmonic: int) -> None:
-        """Add the phasor of every pixel."""
-        from ndx_flim import PhasorSeries
-
-        self.module.add(
-            PhasorSeries(
-                name=f"PhasorSeries{self.suffix}",
-                description=f"{self.of}: phasor of each pixel's photons. {self.motion}",
-                data=self.samples.phasors(harmonic),
-                harmonic=harmonic,
-                frequency=harmonic * self.reader.repetition_rate_hz,
-                calibration="none",
-                **self._intensity(),
-                **self.times,
-                **self.common,
-            )
-        )
-
-    def _intensity(self) -> dict[str, TimeSeries]:
-        """Return a link to photon counts of the same pixels and times, if they are in the file."""
-        return {} if self.counts is None else {"intensity": self.counts}
-
-
-def _first_sample(data: Any) -> Any:
-    """Return an iterator over the only sample of another, without its axis of time."""
-    from scanimage_nwb.nwb.flim_data import PieceIterator
-
-    return PieceIterator(
-        lambda selection: data._get_data((slice(0, 1), *selection))[0],
-        data.maxshape[1:],
-        data.dtype,
-        data.chunk_shape[1:],
-        reads_on_any_thread=False,
-    )
+    def _check_products(self, histograms: str | None, fit: int | None, **others: bool) -> None:
+        """Refuse to write nothing, and what cannot be computed."""
+        if histograms is None and fit is None and not any(others.values()):
+            raise MetadataError(f"nothing is to be written; set histograms, fit, {', '.join(others)}, or several")
+        if fit is not None and not 1 <= fit <= MAX_COMPONENTS:
+            raise MetadataError(f"fit is {fit}; expected the number of exponentials, 1 to {MAX_COMPONENTS}, or None")
+        if others["roi_lifetime"] and self.masks is None:
+            raise MetadataError("roi_lifetime is True, but there are no regions; set the interface's masks")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from jsonschema.exceptions import ValidationError
+from neuroconv import BaseDataInterface
 from neuroconv.datainterfaces.ophys.baseimagingextractorinterface import BaseImagingExtractorInterface
 from neuroconv.utils import DeepDict
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ class WholeFileWriting:
         conversion_options: dict[str, Any],
     ) -> None:
         # Interfaces take their options as keywords, converters as one dictionary.
-        as_keywords = isinstance(self, BaseImagingExtractorInterface)
+        as_keywords = isinstance(self, BaseDataInterface)
         options = (conversion_options or {}) if as_keywords else {"conversion_options": conversion_options}
         if nwbfile is None:
             nwbfile = self.create_nwbfile(metadata=metadata, **options)  # type: ignore[attr-defined]
@@ -347,6 +348,11 @@ class ScanImageImagingInterface(WholeFileWriting, BaseImagingExtractorInterface)
             add_native_times(nwbfile, series, native)
         if self.alignment is not None:
             add_alignment_report(nwbfile, series.name, self.alignment)
+        self._add_recorded_events(nwbfile, extractor)
+
+    def _add_recorded_events(self, nwbfile: NWBFile, extractor: ScanImageImagingExtractor) -> None:
+        """Add the events of the recording on the clock of the samples."""
+        native, aligned = extractor.get_native_timestamps(), extractor.get_timestamps()
         if native is not None:
             add_events(nwbfile, extractor.recording, lambda times_s: self._to_session(times_s, native, aligned))
 

@@ -1,29 +1,22 @@
 """Read photons back from NWB: the methods of `SiffReader` on the PhotonEventSeries of a file.
 
-Each series is served as a file of raw .siff pages that exists only in pieces, made when they are read, so that the
-blocks, threads and kernels of `siff_reader` do all the rest.
+Each series is served as a file of .siff pages that exists only in pieces (see `photon_file`), so that the blocks,
+threads and kernels of `siff_reader` do all the rest.
 """
 
-import threading
-from collections import OrderedDict
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import h5py
 import numpy as np
-from isal import isal_zlib
 from numpy.typing import NDArray
 
 from scanimage_nwb.errors import FormatError, TimeAxisError, UnsupportedFormatError
 from scanimage_nwb.formats.scanimage_header import ScanImageHeader
-from scanimage_nwb.formats.siff import PhotonPages, SiffFacts
-from scanimage_nwb.formats.tiff_pages import PageTable
-from scanimage_nwb.kernels.photon_steps import raw_photons
-from scanimage_nwb.nwb.chunk_filters import filters_of
+from scanimage_nwb.formats.siff import SiffFacts
+from scanimage_nwb.nwb.photon_file import make_source
 from scanimage_nwb.siff_reader import ImParams, SiffReader
-from scanimage_nwb.siff_reader.photon_blocks import PhotonSource
 
 __all__ = ["NwbPhotonReader", "open_photons"]
 
@@ -123,15 +116,8 @@ class NwbPhotonReader(SiffReader):
         columns, rows = (int(size) for size in first["dimension"][:])
         self._recording = _frames_of(name, series, (n_samples, n_planes, len(series)), (rows, columns))  # type: ignore[assignment]
         self.im_params = ImParams(self._recording)  # type: ignore[arg-type]
-        files = [_PhotonFile(group, name) for group in series]
         index = self._recording.index  # type: ignore[union-attr]
-        self._source = PhotonSource(
-            tuple(PhotonPages.from_table(table) for table in (own.table() for own in files)),
-            files.__getitem__,  # type: ignore[arg-type]
-            index.file_index,
-            index.page_in_file,
-            True,
-        )
+        self._source = make_source(series, name, index.file_index, index.page_in_file)
         self._heights = np.full(self.num_frames, rows)
         self._widths = np.full(self.num_frames, columns)
 
@@ -275,105 +261,3 @@ def _frames_of(
         header=ScanImageHeader.from_text("", source=name),
         index=index,
     )
-
-
-@dataclass(slots=True, eq=False)
-class _PhotonFile:
-    """One series as a file of raw pages: photon k lies at byte ``_HEAD_BYTES + 8 k``."""
-
-    group: h5py.Group
-    name: str
-    path: Path = field(init=False)
-    size: int = field(init=False)
-    ends: NDArray[np.int64] = field(init=False)
-    width: int = field(init=False)
-    steps: "_Column" = field(init=False)
-    delays: "_Column" = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.path = Path(self.name)
-        self.ends = self.group["frame_end"][:].reshape(-1).astype(np.int64)
-        self.width = int(self.group["dimension"][0])
-        total = int(self.ends[-1]) if self.ends.size else 0
-        lengths = self.group["delay_bin"].shape[0], self.group["pixel_step"].shape[0]
-        if (np.diff(self.ends, prepend=0) < 0).any() or lengths != (total, total):
-            raise FormatError(
-                f"{self.name}: {self.group.name} is damaged: frame_end must ascend to the number of photons, {total}, "
-                f"and there are {lengths[0]} delays and {lengths[1]} steps. Copy or write the file again"
-            )
-        self.size = _HEAD_BYTES + _PHOTON_BYTES * total
-        self.steps, self.delays = _Column(self.group["pixel_step"]), _Column(self.group["delay_bin"])
-
-    def table(self) -> PageTable:
-        """Return the pages that the file would have."""
-        n_photons = np.diff(self.ends, prepend=0)
-        n_pages = len(self.ends)
-        width, height = (np.full(n_pages, int(size), np.int64) for size in self.group["dimension"][:])
-        columns = {
-            "width": width,
-            "height": height,
-            "bits": np.full(n_pages, 64, np.int64),
-            "compression": np.ones(n_pages, np.int64),
-            "siff_compress": np.zeros(n_pages, np.int64),
-            "strip_offset": _HEAD_BYTES + _PHOTON_BYTES * (self.ends - n_photons),
-            "strip_bytes": _PHOTON_BYTES * n_photons,
-        }
-        return PageTable(self.path, self.size, columns, np.full(n_pages, np.nan))
-
-    def read_into(self, offset: int, views: list[memoryview]) -> int:
-        """Fill views with the photons of whole frames, as `ReadOnlyFile.read_into` does with bytes of a file."""
-        n_bytes = sum(view.nbytes for view in views)
-        start = (offset - _HEAD_BYTES) // _PHOTON_BYTES
-        stop = start + n_bytes // _PHOTON_BYTES
-        first, last = np.searchsorted(self.ends, [start, stop - 1], "right")
-        bounds = np.concatenate([[start], self.ends[first : last + 1]]) - start
-        photons = np.empty(stop - start, np.uint64)
-        raw_photons(self.steps.read(start, stop), self.delays.read(start, stop), bounds, self.width, photons)
-        data, done = photons.view(np.uint8).data, 0
-        for view in views:
-            view[:] = data[done : done + view.nbytes]
-            done += view.nbytes
-        return n_bytes
-
-
-class _Column:
-    """Reads parts of one long dataset; chunks of plain gzip are inflated on the calling thread, and some are kept."""
-
-    def __init__(self, dataset: h5py.Dataset) -> None:
-        self.dataset = dataset
-        self._filters = filters_of(dataset)
-        self._kept: OrderedDict[int, NDArray] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def read(self, start: int, stop: int) -> NDArray:
-        """Return elements ``start:stop``."""
-        if self._filters is None or self._filters.deflate_level is None:
-            return self.dataset[start:stop]
-        size = self.dataset.chunks[0]
-        out = np.empty(stop - start, self.dataset.dtype)
-        for rank in range(start // size, -(-stop // size)):
-            chunk = self._chunk(rank)
-            low, high = max(start, rank * size), min(stop, (rank + 1) * size)
-            out[low - start : high - start] = chunk[low - rank * size : high - rank * size]
-        return out
-
-    def _chunk(self, rank: int) -> NDArray:
-        """Return one chunk."""
-        with self._lock:
-            if rank in self._kept:
-                self._kept.move_to_end(rank)
-                return self._kept[rank]
-        size, dtype = self.dataset.chunks[0], self.dataset.dtype
-        mask, data = self.dataset.id.read_direct_chunk((rank * size,))
-        if mask:  # a filter was left out of this chunk
-            chunk = self.dataset[rank * size : (rank + 1) * size]
-        else:
-            raw = np.frombuffer(isal_zlib.decompress(data), np.uint8)
-            if self._filters.shuffle:  # type: ignore[union-attr]
-                raw = np.ascontiguousarray(raw.reshape(dtype.itemsize, size).T)
-            chunk = raw.reshape(-1).view(dtype)
-        with self._lock:
-            self._kept[rank] = chunk
-            while len(self._kept) > _CACHED_CHUNKS:
-                self._kept.popitem(last=False)
-        return chunk

@@ -21,7 +21,7 @@ from neuroconv.tools.nwb_helpers import (
 from pynwb import NWBHDF5IO, NWBFile, TimeSeries
 
 from scanimage_nwb.nwb.chunk_filters import filters_of
-from scanimage_nwb.nwb.chunk_pipeline import ChunkWriteError, fill_dataset
+from scanimage_nwb.nwb.chunk_pipeline import ChunkWriteError, fill_dataset, fill_datasets
 from scanimage_nwb.nwb.progress import ProgressReporter, WriteProgress
 from scanimage_nwb.nwb.whole_file import whole_or_nothing
 from scanimage_nwb.threads import usable_threads
@@ -218,8 +218,8 @@ def _write_hdf5(nwbfile: NWBFile, path: Path, workers: int, reporter: ProgressRe
         with _create_hdf5(path, cloud) as file, NWBHDF5IO(file=file, mode="w") as io:
             try:
                 io.write(nwbfile)
-                for item in large:
-                    _fill(item, workers, reporter)
+                for items in _read_together(large):
+                    _fill(items, workers, reporter)
             except BaseException as error:
                 first = error
                 raise
@@ -289,19 +289,42 @@ def _settings(value: H5DataIO) -> dict[str, Any]:
     return {name: value.io_settings[name] for name in names if value.io_settings.get(name) is not None}
 
 
-def _fill(item: _FastDataset, workers: int, reporter: ProgressReporter) -> None:
-    """Fill one declared dataset."""
-    dataset: h5py.Dataset = item.declared.dataset
-    iterator = item.iterator
-    if filters_of(dataset) is None:
-        for chunk in iterator:
-            dataset[chunk.selection] = chunk.data
+def _read_together(large: list[_FastDataset]) -> list[list[_FastDataset]]:
+    """Return datasets in groups: those that one source gives in one pass, such as pixels and delays of photons."""
+    groups: dict[int, list[_FastDataset]] = {}
+    for item in large:
+        source = getattr(item.iterator, "read_together", None)
+        groups.setdefault(id(item if source is None else source), []).append(item)
+    found = []
+    for group in groups.values():
+        datasets = [item.declared.dataset for item in group]
+        # settings of a user's own may give them chunks that differ, or filters that are not known here
+        are_alike = len({dataset.chunks for dataset in datasets}) == 1 and all(map(filters_of, datasets))
+        found += [group] if are_alike else [[item] for item in group]
+    return found
+
+
+def _fill(items: list[_FastDataset], workers: int, reporter: ProgressReporter) -> None:
+    """Fill one declared dataset, or those that are read together."""
+    datasets = [item.declared.dataset for item in items]
+    iterators = [item.iterator for item in items]
+    if filters_of(datasets[0]) is None:
+        for chunk in iterators[0]:
+            datasets[0][chunk.selection] = chunk.data
         return
-    source = getattr(iterator, "imaging_extractor", iterator)
-    fill_dataset(
-        dataset,
-        iterator._get_data,
-        workers=workers,
-        thread_safe=getattr(source, "reads_on_any_thread", False),
-        on_block=reporter.add,
-    )
+    source = getattr(iterators[0], "imaging_extractor", iterators[0])
+    options: dict[str, Any] = {
+        "workers": workers,
+        "thread_safe": getattr(source, "reads_on_any_thread", False),
+        "on_block": reporter.add,
+    }
+    if len(items) == 1:
+        fill_dataset(datasets[0], iterators[0]._get_data, **options)
+        return
+    ranks = [iterator.rank for iterator in iterators]
+
+    def read(selection: tuple[slice, ...]) -> list[Any]:
+        found = iterators[0].read_together(selection)
+        return [found[rank] for rank in ranks]
+
+    fill_datasets(datasets, read, **options)

@@ -1,8 +1,9 @@
 """Rigid motion: found, kept, and read from other programs. Arrays in, arrays out.
 
 Layout: `registering` holds `register`; `source` what frames come from, `counts` how values become counts, `template`
-and `surfaces` the comparison, `motion` the temporal prior and what planes share, `reference` the rounds, `aligning` the
-pass over all frames; `info` the result, `importing` other programs' results.
+and `surfaces` the comparison, `motion` the temporal prior and what planes share, `sensor` what stays put while the
+scene moves, `reference` the rounds, `aligning` the pass over all frames; `phase` and `by_suite2p` other methods; `info`
+the result, `importing` other programs' results.
 """
 
 from scanimage_nwb.registration.importing import read_caiman, read_registration, read_suite2p

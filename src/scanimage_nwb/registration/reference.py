@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from scanimage_nwb.registration.motion import MotionModel, choose_model, decode
 from scanimage_nwb.registration.quality import MatchScale
+from scanimage_nwb.registration.sensor import column_gain
 from scanimage_nwb.registration.subpixel import common_phase, refine_peaks, sample_between
 from scanimage_nwb.registration.surfaces import Matcher
 from scanimage_nwb.registration.template import Canvas, Template, choose_smoothing
@@ -19,7 +20,7 @@ _FIRST_SMOOTHING_PX = 2.2
 """The first template is smoothed at least so, lest noise and fixed patterns hold frames where they are."""
 _ROOM_PX = 4
 """Shifts beyond the largest one found that are still looked at in the next round."""
-_SETTLED = 1e-2
+_SETTLED = 2.5e-2
 """Share of frames that may still move when the rounds end."""
 _CHOOSING_ROUNDS = (2, 3)
 """Rounds in which smoothing and motion model are chosen anew."""
@@ -70,6 +71,8 @@ class _Plane:
         self.usable = self.usual_brightness()
         self.shifts = np.zeros((len(frames), 2), np.int64)
         self.smoothing_px = _FIRST_SMOOTHING_PX
+        self.usual_match = 1.0
+        self.gain: NDArray[np.float32] | None = None
 
     def usual_brightness(self) -> NDArray[np.bool_]:
         """Return which frames have photons, and not far too many."""
@@ -78,14 +81,30 @@ class _Plane:
             return some
         return some & (self.photons <= _UNUSUAL_BRIGHTNESS * np.median(self.photons[some]))
 
+    def brightness(self) -> NDArray[np.float64]:
+        """Return how bright each frame is, 1 on average; 0 for those of no use."""
+        brightness = np.where(self.usable, self.photons, 0.0)
+        return brightness / max(brightness.sum() / max(self.usable.sum(), 1), 1e-9)
+
+    def gather(self) -> Canvas:
+        """Add up frames where they are now, freed of what stays put on the sensor."""
+        folds = self.folds if self.gain is None else [fold / self.gain for fold in self.folds]
+        return Canvas.gather(folds, self.shifts, self.brightness(), self.margin)
+
+    def measure_gain(self) -> bool:
+        """Find what stays put on the sensor while the scene moves; return whether there is any."""
+        rate = self.gather().smooth(self.smoothing_px).rate(self.smoothing_px)
+        found = column_gain(self.folds, rate, self.shifts + self.margin, self.brightness())
+        if found is not None:
+            self.gain = found
+        return found is not None
+
     def templates(self, choose: bool) -> list[Template]:
         """Make the template of all frames, and that of all but each fold.
 
         Frames that are compared with a template which they helped to make cling to where they were put.
         """
-        brightness = np.where(self.usable, self.photons, 0.0)
-        brightness /= max(brightness.sum() / max(self.usable.sum(), 1), 1e-9)
-        canvas = Canvas.gather(self.folds, self.shifts, brightness, self.margin)
+        canvas = self.gather()
         if choose:
             self.smoothing_px = choose_smoothing(canvas)
         smooth = canvas.smooth(self.smoothing_px)
@@ -93,33 +112,37 @@ class _Plane:
         rates = [smooth.rate(self.smoothing_px, without) for without in left_out]
         return [Template.from_rate(rate, self.margin, self.smoothing_px) for rate in rates]
 
-    def compare(self, choose: bool, max_shift: int) -> tuple[PlaneReference, NDArray[np.float32]]:
+    def matchers(self, choose: bool, max_shift: int) -> tuple[Matcher, tuple[Matcher, ...]]:
+        """Prepare the templates of `templates`."""
+        whole, *without = (Matcher.make(template, max_shift) for template in self.templates(choose))
+        return whole, tuple(without)
+
+    def reference(self, max_shift: int) -> PlaneReference:
+        """Return what is to be compared with, made of frames where they are now."""
+        matcher, without = self.matchers(choose=False, max_shift=max_shift)
+        return PlaneReference(matcher, without, MatchScale.of(matcher), self.usual_match)
+
+    def compare(self, choose: bool, max_shift: int) -> NDArray[np.float32]:
         """Compare every frame with the template of the others; surfaces of frames that are of no use are flat."""
-        matcher, *without = (Matcher.make(template, max_shift) for template in self.templates(choose))
+        matcher, without = self.matchers(choose, max_shift)
         surfaces = np.empty((len(self.shifts), 2 * max_shift + 1, 2 * max_shift + 1), np.float32)
         for fold, part in enumerate(without):
             own = slice(fold, None, self.n_folds)
             surfaces[own] = part.surfaces(self.folds[fold], self.photons[own])
-        return self.judge(matcher, tuple(without), surfaces)
-
-    def judge(
-        self, matcher: Matcher, without: tuple[Matcher, ...], surfaces: NDArray[np.float32]
-    ) -> tuple[PlaneReference, NDArray[np.float32]]:
-        """Flatten the surfaces of frames that are of no use."""
         scale = MatchScale.of(matcher)
         match, chance = scale.match(matcher, surfaces, self.photons)
         self.usable = self.usual_brightness()
-        usual = float(np.median(match[self.usable])) if self.usable.any() else 0.0
-        self.usable &= ~scale.is_unlike(match, chance, usual)
+        self.usual_match = float(np.median(match[self.usable])) if self.usable.any() else 0.0
+        self.usable &= ~scale.is_unlike(match, chance, self.usual_match)
         surfaces[~self.usable] = 0
-        return PlaneReference(matcher, without, scale, usual), surfaces
+        return surfaces
 
-    def compare_in_phase(self, choose: bool, max_shift: int) -> tuple[PlaneReference, NDArray[np.float32]]:
+    def compare_in_phase(self, choose: bool, max_shift: int) -> NDArray[np.float32]:
         """Compare, and sample the surfaces where the shifts of frames that move in whole pixels lie."""
-        reference, surfaces = self.compare(choose, max_shift)
+        surfaces = self.compare(choose, max_shift)
         peak = np.unravel_index(surfaces.reshape(len(surfaces), -1).argmax(axis=1), surfaces.shape[1:])
         peaks = refine_peaks(surfaces, np.stack(peak, axis=1) - max_shift)
-        return reference, sample_between(surfaces, common_phase(peaks.shifts[self.usable]))
+        return sample_between(surfaces, common_phase(peaks.shifts[self.usable]))
 
 
 def build_reference(
@@ -156,19 +179,24 @@ def build_reference(
     margin = Matcher.margin_for(max_shift)
     planes = list(executor.map(partial(_Plane, margin=margin), frames))
     reach, model = max_shift, _FIRST_MODEL if smoothness is None else MotionModel(smoothness, None)
+    has_gain = False
     for n_rounds in range(1, n_iterations + 1):
         choose = n_rounds in _CHOOSING_ROUNDS
-        made = list(executor.map(partial(_Plane.compare_in_phase, choose=choose, max_shift=reach), planes))
-        surfaces = np.stack([found for _, found in made], axis=1)
+        found = executor.map(partial(_Plane.compare_in_phase, choose=choose, max_shift=reach), planes)
+        surfaces = np.stack(list(found), axis=1)
         if choose or n_rounds == n_iterations == 1:
             model = choose_model(surfaces, smoothness, share_planes, executor)
         moved = _move(planes, decode(surfaces, model).shifts, max_shift)
         largest = max(int(np.abs(plane.shifts).max()) for plane in planes)
         reach = min(max_shift, max(largest + _ROOM_PX, 2 * _ROOM_PX))
-        if moved <= _SETTLED and n_rounds > 1:
+        settled = moved <= _SETTLED and n_rounds > 1
+        if not (settled or has_gain):
+            continue
+        had_gain, has_gain = has_gain, any(list(executor.map(_Plane.measure_gain, planes)))
+        if settled and (had_gain or not has_gain):
             break
-    made = list(executor.map(partial(_Plane.compare, choose=False, max_shift=max_shift), planes))
-    return Reference(tuple(plane for plane, _ in made), volumes, model, n_rounds)
+    made = executor.map(partial(_Plane.reference, max_shift=max_shift), planes)
+    return Reference(tuple(made), volumes, model, n_rounds)
 
 
 def _move(planes: list[_Plane], shifts: NDArray[np.int64], max_shift: int) -> float:

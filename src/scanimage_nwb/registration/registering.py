@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scanimage_nwb.errors import ScanImageNwbWarning
 from scanimage_nwb.registration.aligning import Alignment, align_all
+from scanimage_nwb.registration.by_suite2p import register_by_suite2p
 from scanimage_nwb.registration.counts import CountScale, estimate_scale
 from scanimage_nwb.registration.info import RegistrationInfo
 from scanimage_nwb.registration.phase import register_by_phase
@@ -21,8 +22,8 @@ from scanimage_nwb.threads import usable_threads
 
 __all__ = ["METHODS", "Method", "register"]
 
-Method = Literal["poisson", "phase"]
-METHODS = ("poisson", "phase")
+Method = Literal["poisson", "phase", "suite2p"]
+METHODS = ("poisson", "phase", "suite2p")
 _MAX_SHIFT = 15
 """Largest shift that is looked for unless told."""
 _REFERENCE_VOLUMES = 600
@@ -56,8 +57,10 @@ def register(
     ----------
     frames : array-like or FrameSource
         Frames of one colour: shape (volumes, rows, columns) or (volumes, planes, rows, columns), or what reads them.
-    method : {'poisson', 'phase'}
-        How frames are compared; ``"phase"`` is phase correlation, which knows neither noise nor time.
+    method : {'poisson', 'phase', 'suite2p'}
+        How frames are compared; ``"phase"`` is phase correlation, which knows neither noise nor time; ``"suite2p"``
+        is the rigid registration of suite2p (``pip install 'scanimage-nwb[suite2p]'``), whole pixels, each plane by
+        itself, with its default settings apart from `max_shift`: the options after that say nothing to it.
     max_shift : int, optional
         Largest shift along each axis in pixels; by default 15, or a quarter of the frame if that is less.
     subpixel : bool
@@ -81,6 +84,8 @@ def register(
     ------
     ValueError
         If frames have the wrong shape or hold NaN, or an option is out of range.
+    ImportError
+        If suite2p is asked for, but is not installed.
 
     Examples
     --------
@@ -94,18 +99,22 @@ def register(
     [(0, 0), (-2, 3), (-1, -1), (0, 0), (3, -2)]
     """
     source: FrameSource = frames if hasattr(frames, "read") and hasattr(frames, "pages") else ArraySource(frames)  # type: ignore[assignment]
+    if method == "suite2p" and subpixel:
+        raise ValueError("suite2p finds rigid shifts in whole pixels; for fractions use method='poisson'")
     max_shift = _check(source.shape, method, max_shift, smoothness, n_iterations, signal)
     with ThreadPoolExecutor(usable_threads(8), thread_name_prefix="register") as executor:
         runs = _reference_runs(source)
         some = [[source.read(run, plane) for run in runs] for plane in range(source.shape[1])]
         _check_values(some)
-        scale = _scale(some, signal)
+        scale = CountScale() if method == "suite2p" else _scale(some, signal)
         chosen: dict[str, Any] = {"gain": scale.gain, "offset": scale.offset}
         frames_of = [scale.apply(np.concatenate(own)) if len(own) > 1 else scale.apply(own[0]) for own in some]
         if method == "phase":
             found, references = register_by_phase(
                 source, frames_of, max_shift=max_shift, n_iterations=n_iterations, subpixel=subpixel, executor=executor
             )
+        elif method == "suite2p":
+            found, references = register_by_suite2p(source, frames_of, max_shift=max_shift)
         else:
             reference = build_reference(
                 frames_of,

@@ -67,32 +67,40 @@ class Matcher:
             interpolated from frames binned fourfold.
         """
         n_shifts = 2 * self.max_shift + 1
-        out = np.empty((len(counts), n_shifts, n_shifts), np.float32)
         few = n_photons <= _MOST_LISTED if counts.dtype.kind in "bui" else np.zeros(len(counts), bool)
         if self.coarse is None:
             few[:] = True
-        start = self.template.margin - self.max_shift
-        if few.any():
-            found = np.empty((int(few.sum()), n_shifts, n_shifts), np.float32)
-            chosen = counts if few.all() else counts[few]
-            listed_surfaces(np.ascontiguousarray(chosen), self.template.log_rate, start, n_shifts, found)
-            out[few] = found - n_photons[few, np.newaxis, np.newaxis] * (self.log_sums - self.log_sums.mean())
-        if not few.all():
-            rest = ~few
-            out[rest] = self._coarse_to_fine(counts[rest].astype(np.float32, copy=False), n_photons[rest])
+        counts = np.ascontiguousarray(counts)
+        if not few.any():
+            return self._coarse_to_fine(counts, np.arange(len(counts)), n_photons)
+        if few.all():
+            return self._listed(counts, n_photons)
+        out = np.empty((len(counts), n_shifts, n_shifts), np.float32)
+        out[few] = self._listed(counts[few], n_photons[few])
+        out[~few] = self._coarse_to_fine(counts, np.flatnonzero(~few), n_photons[~few])
         return out
 
-    def _coarse_to_fine(self, frames: NDArray[np.float32], n_photons: NDArray[np.float64]) -> NDArray[np.float32]:
+    def _listed(self, counts: NDArray, n_photons: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Compare photon by photon."""
+        n_shifts = 2 * self.max_shift + 1
+        found = np.empty((len(counts), n_shifts, n_shifts), np.float32)
+        listed_surfaces(counts, self.template.log_rate, self.template.margin - self.max_shift, n_shifts, found)
+        view = (self.log_sums - self.log_sums.mean()).astype(np.float32)
+        found -= n_photons.astype(np.float32)[:, np.newaxis, np.newaxis] * view
+        return found
+
+    def _coarse_to_fine(
+        self, frames: NDArray, which: NDArray[np.int64], n_photons: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
         """Search binned frames, then pixel by pixel around the peak."""
-        assert self.coarse is not None
-        rough = self._coarse_surfaces(frames, n_photons)
-        n, n_shifts = len(frames), rough.shape[1]
+        rough = self._coarse_surfaces(frames, which)
+        n, n_shifts = len(which), rough.shape[1]
         peak = np.stack(np.unravel_index(rough.reshape(n, -1).argmax(axis=1), rough.shape[1:]), axis=1)
         width = 2 * FINE_SHIFTS + 1
         open_frames = np.arange(n)
         for _ in range(_MOST_MOVES):
             first = np.clip(peak[open_frames] - FINE_SHIFTS, 0, n_shifts - width)
-            fine = self._fine_window(frames[open_frames], n_photons[open_frames], first, width)
+            fine = self._fine_window(frames, which[open_frames], n_photons[open_frames], first, width)
             inner = fine.reshape(len(fine), -1).argmax(axis=1)
             found = np.stack(np.unravel_index(inner, (width, width)), axis=1)
             _paste(rough, open_frames, first, fine)
@@ -103,27 +111,33 @@ class Matcher:
                 break
         return rough
 
-    def _coarse_surfaces(self, frames: NDArray[np.float32], n_photons: NDArray[np.float64]) -> NDArray[np.float32]:
+    def _coarse_surfaces(self, frames: NDArray, which: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return surfaces of binned frames, interpolated to single pixels."""
         assert self.coarse is not None
-        binned = np.empty((len(frames), *(n // _COARSE for n in frames.shape[1:])), np.float32)
-        bin_frames(frames, _COARSE, binned)
+        binned = np.empty((len(which), *(n // _COARSE for n in frames.shape[1:])), np.float32)
+        bin_frames(frames, which, _COARSE, binned)
         n_coarse = 2 * self.coarse.margin + 1
-        found = np.empty((len(frames), n_coarse, n_coarse))
-        window_surfaces(binned, self.coarse.log_rate, np.zeros((len(frames), 2), np.int64), found)
+        found = np.empty((len(binned), n_coarse, n_coarse))
+        every = np.arange(len(binned))
+        window_surfaces(binned, every, self.coarse.log_rate, np.zeros((len(binned), 2), np.int64), found)
         inside = binned.sum(axis=(1, 2), dtype=np.float64)
         log_sums = self.coarse.log_sums(self.coarse.margin)
         found -= inside[:, np.newaxis, np.newaxis] * (log_sums - log_sums.mean())
         at = np.arange(-self.max_shift, self.max_shift + 1) / _COARSE + self.coarse.margin
-        weight = np.maximum(0, 1 - np.abs(at[:, np.newaxis] - np.arange(n_coarse)))
-        return (weight @ found @ weight.T).astype(np.float32)
+        weight = np.maximum(0, 1 - np.abs(at[:, np.newaxis] - np.arange(n_coarse))).astype(np.float32)
+        return weight @ found.astype(np.float32) @ weight.T
 
     def _fine_window(
-        self, frames: NDArray[np.float32], n_photons: NDArray[np.float64], first: NDArray[np.int64], width: int
+        self,
+        frames: NDArray,
+        which: NDArray[np.int64],
+        n_photons: NDArray[np.float64],
+        first: NDArray[np.int64],
+        width: int,
     ) -> NDArray[np.float64]:
         """Return the likelihood of a window of shifts of each frame."""
-        fine = np.empty((len(frames), width, width))
-        window_surfaces(frames, self.template.log_rate, first + (self.template.margin - self.max_shift), fine)
+        fine = np.empty((len(which), width, width))
+        window_surfaces(frames, which, self.template.log_rate, first + (self.template.margin - self.max_shift), fine)
         reach = np.arange(width)
         y, x = first[:, :1, np.newaxis] + reach[:, np.newaxis], first[:, 1:, np.newaxis] + reach
         return fine - n_photons[:, np.newaxis, np.newaxis] * (self.log_sums - self.log_sums.mean())[y, x]

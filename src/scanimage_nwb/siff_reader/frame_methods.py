@@ -13,7 +13,9 @@ from scanimage_nwb.siff_reader.open_siff import Frames, OpenSiff
 from scanimage_nwb.siff_reader.registering import describe_source, fill_edges, page_table, register_recording
 from scanimage_nwb.siff_reader.shifts import RegistrationDict
 
-__all__ = ["BUFFER_BYTES", "FrameMethods"]
+__all__ = ["BUFFER_BYTES", "Edge", "FrameMethods"]
+
+Edge = Literal["wrap"] | float
 
 BUFFER_BYTES = 1 << 26
 """Largest size of the frames that iterators hold at once, unless they are told otherwise."""
@@ -28,7 +30,7 @@ class FrameMethods(OpenSiff):
         registration_dict: RegistrationDict | None = None,
         *,
         color_channel: int | None = 0,
-        edge: Literal["wrap"] | float = "wrap",
+        edge: Edge = "wrap",
     ) -> NDArray:
         """Read the photon count (of a TIFF, the value) of every pixel.
 
@@ -68,13 +70,14 @@ class FrameMethods(OpenSiff):
         registration_dict: RegistrationDict | None = None,
         *,
         color_channel: int | None = 0,
+        edge: Edge = "wrap",
         buffer_bytes: int = BUFFER_BYTES,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray]]:
         """Read frames a buffer at a time; parameters as for `get_frames`.
 
         Parameters
         ----------
-        frames, registration_dict, color_channel
+        frames, registration_dict, color_channel, edge
             As for `get_frames`.
         buffer_bytes : int
             Largest size of the frames held at once (but at least one).
@@ -87,7 +90,7 @@ class FrameMethods(OpenSiff):
             As `get_frames` gives them.
         """
         for pages in self._buffers(frames, color_channel, buffer_bytes, 2):
-            yield pages, self.get_frames(pages, registration_dict)
+            yield pages, self.get_frames(pages, registration_dict, edge=edge)
 
     def register(
         self, registration_method: str = "poisson", alignment_color_channel: int = 0, **options: Any
@@ -96,7 +99,7 @@ class FrameMethods(OpenSiff):
 
         Parameters
         ----------
-        registration_method : {'poisson', 'phase'}
+        registration_method : {'poisson', 'phase', 'suite2p'}
             How frames are compared (see `scanimage_nwb.registration.register`).
         alignment_color_channel : int
             Colour that motion is found from; the others take its shifts.

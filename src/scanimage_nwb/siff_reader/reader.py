@@ -1,19 +1,24 @@
 """`SiffReader`: frames, histograms, lifetimes, masks and times of a .siff file or ScanImage TIFF."""
 
-from collections.abc import Iterator
-from typing import overload
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scanimage_nwb.siff_reader import frames as frame_work
 from scanimage_nwb.siff_reader import histograms
-from scanimage_nwb.siff_reader.frame_methods import BUFFER_BYTES
+from scanimage_nwb.siff_reader.frame_methods import BUFFER_BYTES, Edge
+from scanimage_nwb.siff_reader.labelled import label_histograms
 from scanimage_nwb.siff_reader.mask_methods import FlimMethod, MaskMethods
 from scanimage_nwb.siff_reader.masks import whole_field
 from scanimage_nwb.siff_reader.open_siff import Frames
 from scanimage_nwb.siff_reader.photon_list import Photons, list_photons
+from scanimage_nwb.siff_reader.registering import fill_edges
 from scanimage_nwb.siff_reader.shifts import RegistrationDict
+
+if TYPE_CHECKING:
+    from xarray import DataArray
 
 __all__ = ["SiffReader"]
 
@@ -52,6 +57,9 @@ class SiffReader(MaskMethods):
     ((2, 16, 12), 300)
     """
 
+    _first_edge_s = 0.0
+    """Delay of the left edge of bin 0."""
+
     def iter_flim_maps(
         self,
         frames: Frames = None,
@@ -59,13 +67,14 @@ class SiffReader(MaskMethods):
         registration_dict: RegistrationDict | None = None,
         *,
         color_channel: int | None = 0,
+        edge: Edge = "wrap",
         buffer_bytes: int = BUFFER_BYTES,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray, NDArray]]:
         """Read lifetime maps a buffer at a time; parameters as for `flim_map`.
 
         Parameters
         ----------
-        frames, method, registration_dict, color_channel
+        frames, method, registration_dict, color_channel, edge
             As for `flim_map`.
         buffer_bytes : int
             Largest size of the maps held at once (but at least one).
@@ -76,7 +85,7 @@ class SiffReader(MaskMethods):
             Which frames, and what `flim_map` gives of them.
         """
         for pages in self._buffers(frames, color_channel, buffer_bytes, 18):
-            yield pages, *self.flim_map(pages, method, registration_dict)
+            yield pages, *self.flim_map(pages, method, registration_dict, edge=edge)
 
     def get_histogram(
         self,
@@ -151,6 +160,63 @@ class SiffReader(MaskMethods):
         bin_of = histograms.bin_table(self.num_bins, bins, bin_factor)
         return histograms.read_pixel_histogram(source, request, bin_of, framewise=framewise)
 
+    def to_xarray(
+        self,
+        dims: str = "YXH",
+        samples: slice | Sequence[int] | None = None,
+        *,
+        bin_factor: int = 1,
+        bins: tuple[int, int] | None = None,
+        registration_dict: RegistrationDict | None = None,
+        color_channel: int | None = 0,
+    ) -> "DataArray":
+        """Return histograms as a labelled array, as phasorpy and ptufile have them. Mind the size of the result.
+
+        Parameters
+        ----------
+        dims : str
+            Axes of the result in the order TZCYXH, H among them; photons are added up over the others. T are samples
+            (volumes, or frames of one plane), Z planes, C channels, H delays.
+        samples : slice or sequence of int, optional
+            Which samples; by default all.
+        bin_factor, bins, registration_dict
+            As for `get_histogram`.
+        color_channel : int, optional
+            Channel to read; None for all.
+
+        Returns
+        -------
+        xarray.DataArray
+            Photons. Coordinates: ``H``, centres of delay bins in nanoseconds; ``phase``, the same in radians of the
+            laser's period, which phasorpy calls sample phase; ``T`` in seconds; ``C``, names. The attribute
+            ``frequency`` is the repetition rate in MHz.
+
+        Raises
+        ------
+        ValueError
+            If axes are unknown or out of order, or there is no such sample.
+        FormatError, PhotonRangeError, UnsupportedFormatError
+            As for `get_histogram`.
+
+        Examples
+        --------
+        phasorpy takes it as it is, and finds what `flim.decay_phasor` finds:
+
+        >>> from phasorpy.phasor import phasor_from_signal
+        >>> from scanimage_nwb.flim import decay_phasor
+        >>> from scanimage_nwb.testing.siff_files import write_siff_recording
+        >>> reader = SiffReader(write_siff_recording(folder, n_volumes=20).path)
+        >>> signal = reader.to_xarray("TH")
+        >>> signal.dims, signal.shape, signal.attrs["frequency"], float(signal.H[0])
+        (('T', 'H'), (20, 629), 80.0, 0.01)
+        >>> mean, g, s = phasor_from_signal(signal, axis="H", sample_phase=signal.phase, use_fft=False)
+        >>> ours = decay_phasor(signal, tcspc_resolution_s=20e-12, repetition_rate_hz=80e6)
+        >>> bool(np.allclose(g, ours.g)), bool(np.allclose(s, ours.s))
+        (True, True)
+        """
+        options = {"bin_factor": bin_factor, "bins": bins, "registration_dict": registration_dict}
+        return label_histograms(self, dims, samples, self._first_edge_s, color_channel=color_channel, **options)
+
     def flim_map(
         self,
         frames: Frames = None,
@@ -160,6 +226,7 @@ class SiffReader(MaskMethods):
         offset_s: float = 0.0,
         harmonic: int = 1,
         color_channel: int | None = 0,
+        edge: Edge = "wrap",
     ) -> tuple[NDArray, NDArray]:
         """Return the lifetime of every pixel of every frame.
 
@@ -177,6 +244,9 @@ class SiffReader(MaskMethods):
             Delay of the instrument's response in seconds, taken off the mean delay.
         harmonic : int
             Of the phasor.
+        edge : 'wrap' or number
+            What comes in from beyond the edge of a shifted frame: its opposite edge, or a value of the map (such as
+            NaN) with a count of 0.
 
         Returns
         -------
@@ -191,10 +261,15 @@ class SiffReader(MaskMethods):
             As for `get_histogram`.
         """
         request, source = self._delay_request(frames, color_channel, registration_dict)
+        found: NDArray
         if method == "phasor":
-            return frame_work.read_phasor_map(source, request, self._phasor_table(harmonic))
-        self._check_method(method)
-        return frame_work.read_delay_map(source, request, (self.tcspc_resolution_s, offset_s))
+            found, counts = frame_work.read_phasor_map(source, request, self._phasor_table(harmonic))
+        else:
+            self._check_method(method)
+            found, counts = frame_work.read_delay_map(source, request, (self.tcspc_resolution_s, offset_s))
+        if edge == "wrap":
+            return found, counts
+        return fill_edges(found, request.shifts, edge), fill_edges(counts, request.shifts, 0)
 
     @overload
     def photons(
