@@ -222,7 +222,7 @@ def test_existing_scheduler(tmp_path: Path) -> None:
     from distributed import LocalCluster
 
     write_session(tmp_path / "root" / "s")
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster:
         address = cluster.scheduler_address
         (outcome,) = run_batch(tmp_path / "root", tmp_path / "out", cluster=ClusterOptions(scheduler=address))
         with open_client(ClusterOptions(scheduler=address), 1) as (_, threads):

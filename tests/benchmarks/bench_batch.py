@@ -36,12 +36,14 @@ def kill_one_that_writes(out: Path, killed: list[int]) -> None:
     while time.monotonic() < end:
         writing = [PARTIAL.fullmatch(path.name) for path in out.glob(".*.partial.nwb")]
         pids = {int(match[1]) for match in writing if match}
+        if not pids or len(list(out.glob("[!.]*.nwb"))) < 5:
+            time.sleep(0.005)
+            continue
         pids &= {child.pid for child in psutil.Process().children(recursive=True)}
-        if pids and len(list(out.glob("[!.]*.nwb"))) >= 5:
+        if pids:
             killed.append(pids.pop())
             os.kill(killed[0], signal.SIGKILL)
             return
-        time.sleep(0.002)
 
 
 def counts(outcomes: list[Outcome]) -> dict[str, int]:

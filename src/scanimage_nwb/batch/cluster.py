@@ -116,7 +116,7 @@ def open_client(options: ClusterOptions, n_sessions: int) -> Iterator[tuple[Any,
             n_workers=workers,
             threads_per_worker=1,
             memory_limit=options.memory or memory_bytes // workers,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # a free port: several batches may run
             silence_logs=logging.CRITICAL,  # what fails is told by the batch itself
             env={THREADS_VARIABLE: str(threads)},
         )
@@ -153,7 +153,7 @@ def slurm_cluster(options: ClusterOptions, threads: int) -> Any:
         queue=options.queue,
         account=options.account,
         job_script_prologue=[f"export {THREADS_VARIABLE}={threads}"],
-        scheduler_options={"dashboard_address": None},
+        scheduler_options={"dashboard_address": ":0"},
     )
 
 

@@ -113,7 +113,7 @@ def _lines(look: Look, timezone: str | None, given: Mapping[str, Any], said: Map
     yield from _sync_lines(look)
     if look.regions:
         yield ""
-        yield "# Regions were found; this version writes them from Python only:"
+        yield "# Regions were found; a session file cannot name them yet:"
         yield from (f"#   {found.path.name}: {found.what}" for found in look.regions)
     yield ""
     yield from _metadata_lines(look, given, said)
