@@ -35,7 +35,7 @@ def write_report(
 ) -> Path:
     """Write an HTML page that shows what an NWB file holds, for a person to look at before the file is uploaded.
 
-    Only the NWB file is read. Movies are sampled evenly over their length, at most 600 MB of them together, and the
+    Only the NWB file is read. Movies are sampled evenly over their length, at most 400 MB of them together, and the
     page says how many samples were read. The page needs no other file, no network and no scripts.
 
     Parameters

@@ -11,7 +11,7 @@ from scanimage_nwb.errors import FormatError
 
 __all__ = ["MovieSample", "plan_blocks", "sample_movie", "thinned"]
 
-BUDGET_BYTES = 600_000_000
+BUDGET_BYTES = 400_000_000
 """Uncompressed bytes read of all movies of a file together."""
 _MOST_BLOCKS = 400
 _LARGEST_BLOCK_BYTES = 1_000_000_000
