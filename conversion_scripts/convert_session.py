@@ -4,8 +4,9 @@ Without arguments it makes a small demo session, converts it and says where it i
 
     python conversion_scripts/convert_session.py DATA_DIR OUTPUT_DIR [--stub-test] [--timezone Europe/Berlin]
 
-Every recording in DATA_DIR becomes one NWB file in OUTPUT_DIR. A file `metadata.yaml` in DATA_DIR, or the one given
-with --metadata, goes on top of what the files say (subject, indicator, location …; see the README).
+With a `session.yaml` in DATA_DIR (`scanimage-nwb init DATA_DIR` writes one), all that it names becomes one NWB file.
+Without it every recording becomes one; a file `metadata.yaml` in DATA_DIR, or the one given with --metadata, goes on
+top of what the files say (subject, indicator, location …; see the README).
 """
 
 import sys
@@ -17,6 +18,7 @@ import click
 from scanimage_nwb.cli import run_plainly
 from scanimage_nwb.errors import ScanImageNwbWarning
 from scanimage_nwb.nwb import convert_recording, load_metadata_file
+from scanimage_nwb.nwb.session import SESSION_FILE_NAME, convert_session
 from scanimage_nwb.session_folder import find_recordings, recording_names, refuse_nothing
 from scanimage_nwb.testing import write_demo_session
 
@@ -32,7 +34,7 @@ def session_to_nwb(
     timezone: str | None = None,
     overwrite: bool = True,
 ) -> list[Path]:
-    """Convert every recording of a session folder; return the NWB files.
+    """Convert a session folder; return the NWB files.
 
     Parameters
     ----------
@@ -45,7 +47,8 @@ def session_to_nwb(
     verbose : bool
         Show progress.
     metadata_path : path-like, optional
-        YAML file of metadata; by default `metadata.yaml` in the data folder, if there is one.
+        YAML file of metadata; by default `metadata.yaml` in the data folder, if there is one. What a session file
+        says goes on top of it.
     timezone : str, optional
         Time zone of the computer that recorded, such as ``"Europe/Berlin"``; by default this computer's. A .siff
         says its time in UTC.
@@ -53,6 +56,18 @@ def session_to_nwb(
         Replace NWB files that are there.
     """
     data_dir_path, output_dir_path = Path(data_dir_path), Path(output_dir_path)
+    if (data_dir_path / SESSION_FILE_NAME).is_file():
+        common = load_metadata_file(Path(metadata_path)) if metadata_path else None
+        converted = convert_session(
+            data_dir_path,
+            output_dir_path,
+            metadata=common,
+            timezone=timezone,
+            stub_test=stub_test,
+            overwrite=overwrite,
+            progress=verbose,
+        )
+        return [converted.path]
     recordings, left_out = find_recordings(data_dir_path)
     refuse_nothing(data_dir_path, recordings, left_out)
     for path, reason in left_out:

@@ -8,7 +8,7 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 
 RANKS = [
-    {"cli", "archive_commands", "report", "batch", "__main__"},
+    {"cli", "archive_commands", "session_commands", "report", "batch", "__main__"},
     {"archive"},
     {"nwb"},
     {"extractors", "metadata_utils", "inspection", "session_folder", "siff_reader"},
@@ -16,7 +16,7 @@ RANKS = [
     {"formats", "frame_index", "time_axis"},
     {"kernels"},
     {"command_line"},
-    {"errors", "axes"},
+    {"errors", "axes", "threads"},
 ]
 """Rooms from the top down; a room imports from lower ranks, and within itself."""
 

@@ -4,7 +4,7 @@ Errors that a user can mend end in one line and exit status 1; with `--debug` in
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -149,7 +149,7 @@ def convert(
     """
     session_path = session_file_in(paths)
     if session_path is not None:
-        convert_session_file(
+        made = convert_session_file(
             session_path,
             output,
             metadata=metadata,
@@ -163,6 +163,8 @@ def convert(
             workers=workers,
             cloud=cloud,
         )
+        if report_after:
+            _report(made.path, list(made.checks) or None, as_json)
         return
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
@@ -203,7 +205,7 @@ def convert(
         _refuse_differences(written, checks)
 
 
-def _report(written: Path, checks: "list[SeriesCheck] | None", as_json: bool) -> None:
+def _report(written: Path, checks: "Sequence[SeriesCheck] | None", as_json: bool) -> None:
     """Write the page, and say where it is."""
     from scanimage_nwb.report import write_report
 

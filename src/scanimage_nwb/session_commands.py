@@ -3,12 +3,15 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from scanimage_nwb.command_line import command
 from scanimage_nwb.errors import SessionFileError
+
+if TYPE_CHECKING:
+    from scanimage_nwb.nwb.session import ConvertedSession
 
 __all__ = ["batch", "convert_session_file", "init", "session_file_in"]
 
@@ -64,7 +67,7 @@ def convert_session_file(
     leave_blanks_out: bool,
     as_json: bool,
     **options: Any,
-) -> None:
+) -> "ConvertedSession":
     """Convert what a session file names, and say so.
 
     Parameters
@@ -81,6 +84,10 @@ def convert_session_file(
         Print JSON.
     **options
         As for `convert_session`.
+
+    Returns
+    -------
+    ConvertedSession
     """
     from scanimage_nwb.nwb.session.converting import convert_session
     from scanimage_nwb.nwb.session.reading import read_session_file
@@ -110,6 +117,7 @@ def convert_session_file(
         else:
             text = f"{check.n_samples} samples, {check.n_bytes / 1e6:.1f} MB"
             click.echo(f"{check.series}: {text}: equal to the source")
+    return made
 
 
 @click.command()

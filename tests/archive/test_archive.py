@@ -90,7 +90,11 @@ def test_findings_of_a_file_without_subject(write: Callable[..., Path], tmp_path
 
 def test_broken_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "bad.nwb").write_text("no HDF5")
-    assert inspect_file(tmp_path / "bad.nwb")[0].severity is Severity.ERROR
+    (found,) = inspect_file(tmp_path / "bad.nwb")
+    assert (found.severity, found.check) == (Severity.ERROR, "read")
+    assert "\n" not in found.message
+    assert "Traceback" not in found.message
+    assert "damaged" in found.advice
 
 
 def test_inspector_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,3 +288,12 @@ def test_report_commands(write: Callable[..., Path], tmp_path: Path) -> None:
     result = run("report", out, "-o", tmp_path / "b.html")
     assert result.exit_code == 0, result.output
     assert "Not verified" in (tmp_path / "b.html").read_text(encoding="utf-8")
+
+
+def test_report_of_a_session(tmp_path: Path) -> None:
+    recording = write_scanimage_recording(tmp_path / "session", n_volumes=20)
+    assert run("init", recording.paths[0].parent, "--timezone", "UTC").exit_code == 0
+    out = tmp_path / "a.nwb"
+    result = run("convert", recording.paths[0].parent, "-o", out, "--leave-blanks-out", "--verify", "--report")
+    assert result.exit_code == 0, result.output
+    assert "are equal to the source" in (tmp_path / "a.html").read_text(encoding="utf-8")

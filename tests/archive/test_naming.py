@@ -12,8 +12,8 @@ from pynwb.testing.mock.file import mock_NWBFile
 from pynwb.testing.mock.ophys import mock_ImagingPlane, mock_TwoPhotonSeries
 
 from scanimage_nwb.archive import dandi_name
-from scanimage_nwb.archive.naming import as_label
 from scanimage_nwb.errors import FormatError, MetadataError
+from scanimage_nwb.nwb.dandi_naming import dandi_label
 
 LABEL = r"[^_*\\/<>:|\"'?%@;.\s]+"
 """What DANDI allows in a label (its file names, described in docs.dandiarchive.org)."""
@@ -29,7 +29,7 @@ def imaging_file(subject_id: str | None = "m42", session_id: str | None = "1") -
 @given(st.text(min_size=1, max_size=12))
 def test_labels_are_allowed(text: str) -> None:
     try:
-        label = as_label(text, "session_id")
+        label = dandi_label("session_id", text)
     except MetadataError:
         assert not re.search("[0-9A-Za-z]", text)
     else:

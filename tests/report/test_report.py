@@ -278,3 +278,80 @@ def test_outputs(tmp_path: Path) -> None:
         write_report(tmp_path / "bad.nwb")
     assert not (tmp_path / "bad.html").exists()
     assert sorted(entry.name for entry in (tmp_path / "new").iterdir()) == ["page.html"]
+
+
+def test_many_planes_are_folded(tmp_path: Path) -> None:
+    data = np.random.default_rng(0).normal(size=(3, 12, 10, 60)).astype(np.float32)
+    page = page_of(write_movie(tmp_path / "a.nwb", data))
+    assert "60 images" in page.text
+    assert sum("Mean image" in str(of.get("alt")) for tag, of in page.tags if tag == "img") == 60
+    assert page.has_picture("Depth strip")
+
+
+def test_times_that_are_no_times(tmp_path: Path) -> None:
+    times = np.r_[np.arange(10) * 0.1, np.nan, np.arange(9) * 0.1]
+    page = page_of(write_movie(tmp_path / "a.nwb", ramp(20), timestamps=times))
+    assert "2 timestamps are not larger than the one before them, or no numbers." in page.text
+    assert "usual step is 0 s" in page_of(write_movie(tmp_path / "b.nwb", ramp(20), timestamps=np.zeros(20))).text
+
+
+def test_lifetimes_phasors_and_fits(tmp_path: Path) -> None:
+    """Types of ndx-flim: lifetimes are averaged with their photons as weights, and shown in nanoseconds."""
+    from ndx_flim import LifetimeFitTable, LifetimeImageSeries, PhasorSeries, TCSPCSettings
+
+    counts = np.ones((20, 8, 6), np.int16)
+    counts[0] = 3
+    nwbfile = add_movie(new_nwbfile(), counts)
+    settings = TCSPCSettings(name="tcspc", num_bins=40, repetition_rate=80e6, tcspc_resolution=312.5e-12)
+    nwbfile.add_lab_meta_data(settings)
+    module = nwbfile.create_processing_module("ophys", "x")
+    lifetimes = np.full((20, 8, 6), 2e-9, np.float32)
+    lifetimes[0] = 4e-9
+    lifetimes[:, 0, 0] = np.nan
+    plane = nwbfile.imaging_planes["plane"]
+    shared = {"rate": 10.0, "tcspc_settings": settings, "motion_corrected": False}
+    module.add(
+        LifetimeImageSeries(
+            name="LifetimeImageSeries",
+            description="x",
+            data=lifetimes,
+            method="mean_delay",
+            imaging_plane=plane,
+            intensity=nwbfile.acquisition["TwoPhotonSeries"],
+            **shared,
+        )
+    )
+    phasors = np.full((20, 2), 0.4, np.float32)
+    phasors[3] = np.nan
+    module.add(
+        PhasorSeries(
+            name="PhasorSeries", description="x", data=phasors, harmonic=1, frequency=80e6, calibration="none", **shared
+        )
+    )
+    module.add(
+        LifetimeFitTable.from_arrays(
+            model="two exponentials",
+            estimator="poisson_maximum_likelihood",
+            tcspc_settings=settings,
+            lifetime=[[0.6e-9, 2.6e-9]],
+            fraction=[[0.4, 0.6]],
+            photon_count=[5000],
+        )
+    )
+    page = page_of(write(tmp_path / "a.nwb", nwbfile))
+    mean_ns = (3 * 4 + 19 * 2) / 22
+    assert f"Median lifetime of all pixels: {mean_ns:.3g} ns." in page.text
+    assert page.has_picture("Lifetime map of LifetimeImageSeries")
+    assert "19 phasors, harmonic 1, calibration: none." in page.text
+    assert "lifetime (ns)" in page.text
+    assert "0.6, 2.6" in page.text
+
+
+def test_zarr(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("hdmf_zarr")
+    path = tmp_path / "a.nwb.zarr"
+    with zarr.NWBZarrIO(str(path), "w") as io_:
+        io_.write(add_movie(new_nwbfile(), ramp(30)))
+    page = page_of(path)
+    assert "30 samples of 6 × 4 pixels" in page.text
+    assert "nothing that DANDI would refuse the file for" in page.text

@@ -73,6 +73,7 @@ _ADVICE = {
     # dandi
     "DANDI.NO_DANDISET_FOUND": "Put the file into a folder with a dandiset.yaml: scanimage-nwb dandi DIR -o DANDISET.",
     "DANDI.NON_DANDI_FILENAME": "Give the file the name that DANDI wants: scanimage-nwb dandi DIR -o DANDISET.",
+    "read": "The file is damaged or no NWB file: convert again, and copy it with a check of its size.",
     "dandi_name": f"Subject.subject_id, which the file is named after: {_YAML}.",
 }
 _GENERAL = "See the message; nwbinspector.readthedocs.io explains its checks, docs.dandiarchive.org those of DANDI."

@@ -7,9 +7,10 @@ from enum import IntEnum
 from pathlib import Path
 
 from scanimage_nwb.archive.advice import advice_for
+from scanimage_nwb.archive.naming import open_nwb
 from scanimage_nwb.errors import MissingPackageError
 
-__all__ = ["Finding", "Severity", "by_message", "inspect_file"]
+__all__ = ["Finding", "Severity", "by_message", "inspect_file", "last_line"]
 
 
 class Severity(IntEnum):
@@ -75,20 +76,25 @@ def inspect_file(path: str | Path) -> list[Finding]:
     if not path.exists():
         raise FileNotFoundError(f"{path} is not there")
     try:
-        from nwbinspector import inspect_nwbfile, load_config
+        from nwbinspector import inspect_nwbfile, inspect_nwbfile_object, load_config
     except ImportError as error:
         raise MissingPackageError("this needs nwbinspector: python -m pip install nwbinspector") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other packages about the file; what matters comes as a message
-        messages = list(inspect_nwbfile(nwbfile_path=path, config=load_config("dandi")))
+        if path.is_dir():  # Zarr: the inspector reads it with options that only HDF5 has
+            nwbfile = open_nwb(path)
+            messages = list(inspect_nwbfile_object(nwbfile, config=load_config("dandi")))
+            nwbfile.read_io.close()
+        else:
+            messages = list(inspect_nwbfile(nwbfile_path=path, config=load_config("dandi")))
     found = {
         Finding(
             str(path),
             _INSPECTOR[message.importance.name],
-            message.check_function_name,
-            " ".join(str(message.message).split()),
+            _check(message.check_function_name),
+            last_line(str(message.message)),
             _where(message.location, message.object_name),
-            advice_for(message.check_function_name),
+            advice_for(_check(message.check_function_name)),
         )
         for message in messages
     }
@@ -112,6 +118,17 @@ def by_message(findings: Iterable[Finding]) -> list[tuple[Finding, list[Finding]
     for finding in findings:
         groups.setdefault((finding.severity, finding.check, finding.message), []).append(finding)
     return [(group[0], group) for group in groups.values()]
+
+
+def last_line(text: str) -> str:
+    """Return a message in one line; of a traceback the end, which says what went wrong."""
+    found = text.strip()
+    return " ".join((found.splitlines()[-1] if "Traceback (most recent call last)" in found else found).split())
+
+
+def _check(name: str) -> str:
+    """Return the name of a check; where reading fails, the inspector puts a sentence there."""
+    return "read" if " " in name else name
 
 
 def _where(location: str | None, name: str | None) -> str:

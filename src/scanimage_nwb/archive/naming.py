@@ -1,16 +1,14 @@
 """Names of files as DANDI wants them."""
 
-import re
 from pathlib import Path
 
 from pynwb import NWBFile, read_nwb
 
 from scanimage_nwb.errors import FormatError, MetadataError
+from scanimage_nwb.nwb.dandi_naming import dandi_label
 
-__all__ = ["as_label", "dandi_name"]
+__all__ = ["dandi_name", "open_nwb"]
 
-_FORBIDDEN = re.compile(r"[^0-9A-Za-z]+")
-"""DANDI forbids underscores, dots, slashes and more in a label; letters, digits and hyphens work anywhere."""
 _MODALITIES = {
     "TwoPhotonSeries": "ophys",
     "OnePhotonSeries": "ophys",
@@ -63,49 +61,36 @@ def dandi_name(nwbfile: NWBFile | str | Path, description: str | None = None) ->
     if isinstance(nwbfile, NWBFile):
         return _name(nwbfile, "the file", description, "nwb")
     path = Path(nwbfile)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is not there")
-    try:
-        opened = read_nwb(path)
-    except (OSError, TypeError, KeyError, ValueError) as error:
-        raise FormatError(f"{path} cannot be read as NWB: {error}") from error
+    opened = open_nwb(path)
     try:
         return _name(opened, str(path), description, "nwb.zarr" if path.is_dir() else "nwb")
     finally:
         opened.read_io.close()
 
 
-def as_label(text: str, where: str) -> str:
-    """Return a text as part of a name.
+def open_nwb(path: Path) -> NWBFile:
+    """Open a file; close it with ``nwbfile.read_io.close()``.
 
     Parameters
     ----------
-    text : str
-        An id.
-    where : str
-        What it is, for the error.
+    path : Path
+        HDF5 or Zarr.
 
     Returns
     -------
-    str
-        Letters, digits and hyphens.
+    NWBFile
 
     Raises
     ------
-    MetadataError
-        If it has neither letters nor digits.
-
-    Examples
-    --------
-    >>> as_label("2025_04_24 (b)", "session_id")
-    '2025-04-24-b'
+    FileNotFoundError, FormatError
+        If there is no such file, or it cannot be read as NWB.
     """
-    label = _FORBIDDEN.sub("-", text).strip("-")
-    if not label:
-        raise MetadataError(
-            f"{where} is {text!r}; expected letters or digits (a–z, 0–9) in it: files are named after it"
-        )
-    return label
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there")
+    try:
+        return read_nwb(path)
+    except (OSError, TypeError, KeyError, ValueError) as error:
+        raise FormatError(f"{path} cannot be read as NWB: {error}") from error
 
 
 def _name(nwbfile: NWBFile, where: str, description: str | None, suffix: str) -> str:
@@ -115,12 +100,12 @@ def _name(nwbfile: NWBFile, where: str, description: str | None, suffix: str) ->
             f"{where} has no subject_id, which its name in a dandiset begins with; say Subject.subject_id in the YAML "
             "file given with --metadata, and convert again"
         )
-    subject = f"sub-{as_label(str(subject_id), f'{where}: subject_id')}"
+    subject = f"sub-{dandi_label(f'{where}: subject_id', str(subject_id))}"
     parts = [subject]
     if nwbfile.session_id:
-        parts.append(f"ses-{as_label(str(nwbfile.session_id), f'{where}: session_id')}")
+        parts.append(f"ses-{dandi_label(f'{where}: session_id', str(nwbfile.session_id))}")
     if description:
-        parts.append(f"desc-{as_label(description, 'description')}")
+        parts.append(f"desc-{dandi_label('description', description)}")
     modalities = _modalities(nwbfile)
     if modalities:
         parts.append("+".join(modalities))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scanimage_nwb.archive.advice import advice_for
-from scanimage_nwb.archive.findings import Finding, Severity, inspect_file
+from scanimage_nwb.archive.findings import Finding, Severity, inspect_file, last_line
 from scanimage_nwb.archive.naming import dandi_name
 from scanimage_nwb.errors import FormatError, MetadataError, MissingPackageError, ScanImageNwbError
 
@@ -176,10 +176,10 @@ def _from_dandi(record: dict[str, Any], names: dict[str, str]) -> Finding:
     """Read one record of the dandi client."""
     path = str(record.get("path") or record.get("dandiset_path") or "")
     check = str(record.get("id"))
-    message = str(record.get("message") or "").strip()
-    if message.startswith("Traceback"):
-        message = message.splitlines()[-1]  # what went wrong comes last
+    message = last_line(str(record.get("message") or ""))
+    if " " in check:  # the inspector's sentence about a file that it cannot read
+        check = "NWBI.read"
     within = record.get("within_asset_paths") or {}
     severity = _DANDI.get(str(record.get("severity")), Severity.ERROR)
     where = str(next(iter(within.values()), "") or "")
-    return Finding(names.get(path, path), severity, check, " ".join(message.split()), where, advice_for(check))
+    return Finding(names.get(path, path), severity, check, message, where, advice_for(check))

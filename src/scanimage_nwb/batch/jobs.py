@@ -223,9 +223,10 @@ def _sources(session: Session) -> Iterator[Path]:
     for entry in session.file.recordings:
         paths = [session.path(name) for name in entry.files]
         yield from find_file_series(paths[0]).paths if len(paths) == 1 else paths
-    for entry in (*session.file.registration, *session.file.sync):
-        if entry.file is not None:
-            path = session.path(entry.file)
+    named = [one.file for one in session.file.registration] + [one.file for one in session.file.sync]
+    for name in named:
+        if name is not None:
+            path = session.path(name)
             yield from sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
     if (session.folder / METADATA_FILE_NAME).is_file():
         yield session.folder / METADATA_FILE_NAME

@@ -119,7 +119,7 @@ class _PickledArray:
         _version, shape, kind, is_fortran, data = state
         if not isinstance(kind, _PickledDtype):
             raise ValueError(f"an array has the type {kind!r}")
-        shape, order = tuple(int(n) for n in shape), "F" if is_fortran else "C"
+        shape = tuple(int(n) for n in shape)
         if min(shape, default=0) < 0:
             raise ValueError(f"an array has the shape {shape}")
         if kind.dtype.hasobject:
@@ -130,7 +130,7 @@ class _PickledArray:
         else:
             data = data.encode("latin1") if isinstance(data, str) else data
             flat = np.frombuffer(data, kind.dtype).copy()
-        self.array = flat.reshape(shape, order=order)
+        self.array = flat.reshape(shape, order="F" if is_fortran else "C")
 
 
 def _reconstruct(*_kind: object) -> _PickledArray:
@@ -150,7 +150,7 @@ def _from_buffer(data: Any, kind: _PickledDtype, shape: tuple[int, ...], order: 
     """Return an array of the newest protocol."""
     if kind.dtype.hasobject or order not in ("C", "F"):
         raise ValueError("an array of objects is no block of bytes")
-    return np.frombuffer(data, kind.dtype).reshape(shape, order=order)
+    return np.frombuffer(data, kind.dtype).reshape(shape, order="C" if order == "C" else "F")
 
 
 def _encode_latin1(text: str, encoding: str) -> bytes:

@@ -38,7 +38,7 @@ def _sum_piece(
     frame: NDArray,
     piece: NDArray[np.int64],
     pixels: NDArray[np.int32],
-    runs: NDArray[np.int64],
+    runs: NDArray[np.int32],
     weights: NDArray[np.float64] | None,
     shift: NDArray[np.int64],
     shape: tuple[int, int],
@@ -72,7 +72,7 @@ def sum_rois(
     frames: NDArray,
     pieces: NDArray[np.int64],
     pixels: NDArray[np.int32],
-    runs: NDArray[np.int64],
+    runs: NDArray[np.int32],
     weights: NDArray[np.float64] | None,
     shifts: NDArray[np.int64],
     shape: tuple[int, int],
@@ -90,7 +90,7 @@ def sum_rois(
         See `PIECE`.
     pixels : ndarray of int32
         Pixels of the pieces, row * columns + column.
-    runs : ndarray of int64, shape (runs, 2)
+    runs : ndarray of int32, shape (runs, 2)
         The same pixels: first of a run, and the one behind its last.
     weights : ndarray of float64 or None
         Weight of each; None if all are 1.

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pynwb import NWBFile
 
 from scanimage_nwb.errors import FormatError
-from scanimage_nwb.report.contents import full_name, micrometres, movies, times_of
+from scanimage_nwb.report.contents import full_name, micrometres, movies, objects_of, times_of
 from scanimage_nwb.report.parts import Group, Picture, Section
 from scanimage_nwb.report.pictures import contrast, draw, gray_picture
 from scanimage_nwb.report.sampling import BUDGET_BYTES, MovieSample, sample_movie, thinned
@@ -51,7 +51,8 @@ def imaging_section(nwbfile: NWBFile) -> tuple[Section, dict[str, NDArray[np.flo
             mean_images.setdefault(series.imaging_plane.name, sample.mean_image.max(axis=2))
         section.groups.append(group)
     if not found:
-        section.groups.append(Group(notes=["The file holds no movie (TwoPhotonSeries, OnePhotonSeries)."]))
+        elsewhere = ": images of its photons are below" if any(objects_of(nwbfile, "PhotonEventSeries")) else ""
+        section.groups.append(Group(notes=[f"The file holds no movie (TwoPhotonSeries, OnePhotonSeries){elsewhere}."]))
     return section, mean_images
 
 
@@ -72,7 +73,7 @@ def _movie(series: Any, sample: MovieSample, most_pixels: int) -> Group:
             gray_picture(image, alt, caption, limits=(black, white), pixel_um=pixel_um, most_pixels=most_pixels)
         )
     if n_planes > 1:
-        group.pixels.append(_depth_strip(series, sample, spacing))
+        group.plots.append(_depth_strip(series, sample, spacing))
         group.plots.append(_by_depth(series, sample, spacing, factor, offset))
     group.plots.append(_over_time(series, sample, factor, offset, group))
     if sample.n_at_limit > _LIMIT_WORTH_A_WORD * sample.n_pixels:
@@ -103,7 +104,8 @@ def _facts(series: Any, sample: MovieSample) -> str:
 
 
 def _size(n_bytes: float) -> str:
-    return f"{n_bytes / 1e9:,.3g} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.3g} MB"
+    factor, unit = next(((1e3**n, unit) for n, unit in ((3, "GB"), (2, "MB")) if n_bytes >= 1e3**n), (1e3, "kB"))
+    return f"{n_bytes / factor:,.3g} {unit}"
 
 
 def _depth_strip(series: Any, sample: MovieSample, spacing: tuple[float, ...]) -> Picture:
@@ -113,7 +115,7 @@ def _depth_strip(series: Any, sample: MovieSample, spacing: tuple[float, ...]) -
     if len(spacing) > 2 and spacing[0] > 0 and np.isfinite(spacing[2]):
         rows = int(np.clip(round(abs(spacing[2]) / spacing[0]), 1, 40))
     rows = max(rows, -(-side.shape[1] // (8 * len(side))))
-    caption = "side view: brightest pixel of each column (over y); plane 0 on top"
+    caption = "Depth strip: the mean volume from the side, brightest pixel along y; plane 0 on top"
     alt = f"Depth strip of {full_name(series)}: x across, planes down"
     return gray_picture(np.repeat(side, rows, axis=0), alt, caption, pixel_um=spacing[0] if spacing else None)
 

@@ -169,7 +169,7 @@ def _histogram_group(series: Any) -> Group:
             + ("added up." if n_read == data.shape[0] else f"{n_read:,}, spread evenly, are added up.")
         )
     else:
-        group.notes.append(f"{series.description} Shape {tuple(data.shape)}, added up.")
+        group.notes.append(f"{str(series.description).rstrip('. ')}. Shape {tuple(data.shape)}, added up.")
     _decay(full_name(series), decay, np.asarray(series.bin_edges[:], np.float64), series.tcspc_settings, group)
     return group
 
@@ -227,7 +227,7 @@ def _fit(decay: NDArray, edges_s: NDArray[np.floating], settings: Any, group: Gr
     fit = usable[-1] if len(usable) == 2 and usable[0].deviance - usable[1].deviance > 10 else usable[0]
     params = fit.params.as_units("seconds")
     lifetimes = ", ".join(
-        f"{tau * 1e9:.3f} ± {fit.standard_errors[f'tau_{i}'] * 1e9:.3f} ns ({100 * fraction:.0f} %)"
+        f"{_with_error(tau, fit.standard_errors[f'tau_{i}'])} ({100 * fraction:.0f} %)"
         for i, (tau, fraction) in enumerate(zip(params.lifetimes, params.fractions, strict=True))
     )
     group.notes.append(
@@ -237,6 +237,11 @@ def _fit(decay: NDArray, edges_s: NDArray[np.floating], settings: Any, group: Gr
     if fit.message:
         group.notes.append(f"About the fit: {fit.message}.")
     return fit.expected
+
+
+def _with_error(value_s: float, error_s: float) -> str:
+    """Return a lifetime in nanoseconds, with its standard error if that is known."""
+    return f"{value_s * 1e9:.3f}" + (f" ± {error_s * 1e9:.3f}" if np.isfinite(error_s) else "") + " ns"
 
 
 def _map(name: str, lifetime_s: NDArray[np.float64], weight: NDArray, about: str) -> Picture:

@@ -2,16 +2,17 @@
 
 import warnings
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pynwb import NWBFile, read_nwb
+from pynwb import NWBFile
 
 from scanimage_nwb import __version__
-from scanimage_nwb.errors import FormatError, MissingPackageError
+from scanimage_nwb.archive.naming import open_nwb
+from scanimage_nwb.errors import MissingPackageError
 from scanimage_nwb.nwb.whole_file import whole_or_nothing
 from scanimage_nwb.report.about import about_section, summary_rows
 from scanimage_nwb.report.checks import VerifiedSeries, checks_section
@@ -80,13 +81,11 @@ def write_report(
         raise IsADirectoryError(f"{report_path} is a folder; name the page to write in it")
     if report_path.exists() and not overwrite:
         raise FileExistsError(f"{report_path} is there already; choose another name, or replace it with --overwrite")
-    if not nwbfile_path.exists():
-        raise FileNotFoundError(f"{nwbfile_path} is not there")
     _need_packages()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pynwb about odd files; the inspector's messages are on the page
-        with ExitStack() as stack:
-            nwbfile = _open(nwbfile_path, stack)
+        nwbfile = open_nwb(nwbfile_path)
+        with closing(nwbfile.read_io):
             sections = _sections(nwbfile)
             summary = summary_rows(nwbfile)
         sections.insert(0, checks_section(nwbfile_path, verified))
@@ -115,16 +114,6 @@ def _need_packages() -> None:
         raise MissingPackageError(
             f'the report needs {error.name}: python -m pip install "scanimage-nwb[report]"'
         ) from error
-
-
-def _open(path: Path, stack: ExitStack) -> NWBFile:
-    """Open a file; it is closed with the stack."""
-    try:
-        nwbfile = read_nwb(path)
-    except (OSError, TypeError, KeyError, ValueError) as error:
-        raise FormatError(f"{path} cannot be read as NWB: {error}") from error
-    stack.callback(nwbfile.read_io.close)
-    return nwbfile
 
 
 def _sections(nwbfile: NWBFile) -> list[Section]:

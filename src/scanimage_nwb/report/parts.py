@@ -20,6 +20,8 @@ class Picture:
     """Length of the scale bar, in percent of the picture's width."""
     bar_label: str = ""
     """Length of the scale bar in words."""
+    is_crisp: bool = False
+    """Shown pixel by pixel when it is enlarged."""
 
 
 @dataclass(frozen=True, slots=True)

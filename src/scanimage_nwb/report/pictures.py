@@ -171,7 +171,7 @@ def rgb_picture(
         length_um = round_length(whole_um / 4)
         percent = 100 * length_um / whole_um
         label = f"{length_um:g} µm" if length_um < 1000 else f"{length_um / 1000:g} mm"
-    return Picture(_data_uri(out.getvalue(), "png"), alt, caption, percent, label)
+    return Picture(_data_uri(out.getvalue(), "png"), alt, caption, percent, label, is_crisp=True)
 
 
 def round_length(length: float) -> float:

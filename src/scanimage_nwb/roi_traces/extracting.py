@@ -23,7 +23,8 @@ __all__ = ["Edges", "TraceBlock", "Traces", "check_rois", "check_shifts", "extra
 Edges = Literal["leave_out", "wrap"]
 """What becomes of pixels that a shift takes from beyond an edge."""
 _THREADS = usable_threads(8)
-_BUFFER_BYTES = 1 << 26
+_BUFFER_BYTES = 1 << 23
+"""Small enough that frames are still in the cache when they are summed: twice as fast as 64 MB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

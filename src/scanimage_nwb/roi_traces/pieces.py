@@ -23,7 +23,7 @@ class Pieces:
     """One row for each mask and plane it lies in; see `kernels.roi_sums.PIECE`."""
     pixels: NDArray[np.int32]
     """Pixels of the pieces within their plane."""
-    runs: NDArray[np.int64]
+    runs: NDArray[np.int32]
     """The same pixels as runs, shape (runs, 2): the first, and the one behind the last."""
     weights: NDArray[np.float64] | None
     """Weight of each; None if all are 1."""
@@ -75,7 +75,7 @@ def cut_into_pieces(sets: Sequence[RoiSet]) -> Pieces:
     starts = np.flatnonzero(new_piece)
     run_starts = np.flatnonzero(new_piece | (np.diff(pixels, prepend=-2) != 1))
     run_ends = pixels[np.append(run_starts[1:], len(pixels)) - 1] + 1 if len(pixels) else pixels
-    runs = np.stack([pixels[run_starts], run_ends], axis=1).astype(np.int64)
+    runs = np.stack([pixels[run_starts], run_ends], axis=1).astype(np.int32)
     table = np.zeros((len(starts), len(roi_sums.PIECE)), np.int64)
     if len(starts):
         row, column = np.divmod(pixels, shape[2])

@@ -116,6 +116,7 @@ def test_pulses_become_the_clock_of_all(folder: Path) -> None:
         SessionConverter(folder).get_metadata()
 
 
+@pytest.mark.filterwarnings("ignore:.*frames are flagged")  # noise does not move
 def test_registration_of_each_recording(folder: Path) -> None:
     text = "timezone: UTC\nrecordings:\n  - {name: b, files: b_00001.tif}\n  - {name: c, files: c_00001.siff}\n"
     text += "registration:\n" + "".join(

@@ -6,7 +6,7 @@ which they are written. To add a section: its entry in `schema`, a function here
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -249,10 +249,15 @@ def _add_flim(assembly: Assembly, entry: FlimEntry) -> None:
         options = entry.model_dump(exclude={"recording", "channels"})
         assembly.add(_interface_name(opened, "Flim", channel), interface, **options)
         if entry.motion_corrected:
-            assembly.preparations.append(lambda one=interface: one.reader.use_registration(opened.motion))
+            assembly.preparations.append(partial(_correct_motion, interface, opened))
         if entry.photons:
             suffix = name_suffix(opened.recording, channel, opened.entry.plane)
             opened.photon_series.append(f"PhotonEventSeries{opened.word}{suffix}")
+
+
+def _correct_motion(interface: FlimInterface, opened: OpenRecording) -> None:
+    """Let an interface move photons as the registration of its recording says."""
+    interface.reader.use_registration(opened.motion)
 
 
 def _add_sync(assembly: Assembly, entry: SyncEntry) -> None:

@@ -79,7 +79,7 @@ class SessionConverter(WholeFileWriting, ConverterPipe):
         """The recordings by their names."""
         return self._assembly.recordings
 
-    def get_metadata(self) -> DeepDict:  # type: ignore[override]
+    def get_metadata(self) -> DeepDict:
         """Return what files and session file say.
 
         Returns
@@ -145,7 +145,8 @@ class SessionConverter(WholeFileWriting, ConverterPipe):
                 raise SessionFileError(
                     [
                         f"{self.session.folder}: recording {name} began at {start}, before time 0 of the file, "
-                        f"{self._time_zero} (NWBFile.session_start_time, or the clock of the pulses)"
+                        f"{self._time_zero} (NWBFile.session_start_time, or the clock of the pulses): give it a sync "
+                        "of its own, or correct its start"
                     ]
                 )
             for interface in opened.interfaces if shift_s else ():

@@ -180,5 +180,5 @@ def _fit(path: Path, column: str | None, times: np.ndarray, recordings: list[Fou
     sure = {(name, fires_per) for share, name, fires_per, _ in fits if share == max(fits)[0]}
     if not fits or len({name for name, _ in sure}) > 1:
         return FoundPulses(path, column, len(times), None, None, "they fit several recordings" if fits else "")
-    _, name, fires_per, report = max(fits, key=lambda fit: (fit[0], -_FIRES_PER.index(fit[2])))
-    return FoundPulses(path, column, len(times), name, fires_per, report.partition("\n")[0])
+    _, name, fires_per, text = max(fits, key=lambda fit: (fit[0], -_FIRES_PER.index(fit[2])))
+    return FoundPulses(path, column, len(times), name, fires_per, text.partition("\n")[0])

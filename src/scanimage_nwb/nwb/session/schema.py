@@ -104,4 +104,4 @@ class SessionFile(Part):
         [], description="entries of motion"
     )
     sync: Annotated[list[SyncEntry], BeforeValidator(_as_list)] = Field([], description="entries of sync pulses")
-    metadata: Metadata = Field(Metadata(), description="NWBFile, Subject, Devices and Ophys")
+    metadata: Metadata | None = Field(None, description="NWBFile, Subject, Devices and Ophys")

@@ -65,7 +65,7 @@ class PlacedYaml:
             raise SessionFileError([f"{source} holds {type(found).__name__}; expected keys, such as recordings"])
         self.blanks: list[Place] = []
         """Places that hold `BLANK`."""
-        self.data: dict[str, Any] = self._without_empty(found, ())
+        self.data: dict[str, Any] = self._without_empty(found, ()) or {}
         """What it says, without what was left empty or blank; a day is its first moment."""
 
     def line(self, place: Place) -> int:
@@ -116,7 +116,8 @@ class PlacedYaml:
         """Return a value without fields that are empty, or blank, which are noted."""
         if isinstance(value, dict):
             kept = {str(key): self._without_empty(item, (*place, str(key))) for key, item in value.items()}
-            return {key: item for key, item in kept.items() if item is not None}
+            filled = {key: item for key, item in kept.items() if item is not None}
+            return filled if filled or not value else None
         if isinstance(value, list):
             items = [self._without_empty(item, (*place, rank)) for rank, item in enumerate(value)]
             kept_items = [item for item in items if item is not None]
