@@ -48,7 +48,7 @@ def test_set_up_is_two_commands() -> None:
 
 def test_shell_examples(newcomer: Path) -> None:
     commands = [line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
-    assert len(commands) == 12
+    assert len(commands) == 13
     for command in commands:
         words = shlex.split(command)
         run([sys.executable, *words[1:]] if words[0] == "python" else words, newcomer)
@@ -56,6 +56,7 @@ def test_shell_examples(newcomer: Path) -> None:
     assert "TwoPhotonSeriesChannel2" in (newcomer / "ready" / "m42.html").read_text(encoding="utf-8")
     assert (newcomer / "dandiset" / "sub-m42" / "sub-m42_ses-20250424-1_ophys.nwb").is_file()
     assert (newcomer / "flim.nwb").is_file()
+    assert (newcomer / "photons-and-more.nwb").is_file()
     for folder in ("sessions", "archive"):
         assert (newcomer / folder / "sub-m42" / "sub-m42_ses-20250424-1_ophys.nwb").is_file()
     assert (newcomer / "out" / "demo_00001.nwb").is_file()
