@@ -132,10 +132,16 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
         super().add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, conversion_options=given)
         if self.registration is not None:
             add_registration(nwbfile, self.registration, write_corrected=self.write_corrected)
-        first = next(iter(self.data_interface_objects))
-        options = given.get(first, {})
-        stub = {name: options[name] for name in ("stub_test", "stub_samples") if name in options}
-        series = metadata["Ophys"]["MicroscopySeries"][self.data_interface_objects[first].metadata_key]["name"]
+        if self.roi_interfaces:
+            self._add_rois(nwbfile, metadata, given)
+
+    def _add_rois(self, nwbfile: NWBFile, metadata: Any, options: dict) -> None:
+        """Add masks and traces on the times of the first channel's series."""
+        name, interface = next(iter(self.data_interface_objects.items()))
+        of_first = options.get(name, {})
+        stub = {name: of_first[name] for name in ("stub_test", "stub_samples") if name in of_first}
+        completed = interface._complete(metadata)
+        series = completed["Ophys"]["MicroscopySeries"][interface.metadata_key]["name"]
         for rois in self.roi_interfaces:
             rois.add_to_nwbfile(nwbfile, metadata, imaging_series=series, **stub)
 
