@@ -211,8 +211,8 @@ class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _REBUILT:
             raise FormatError(
-                f"{self._path} asks for {module}.{name}, which is neither an array nor a plain value. Such a file can "
-                "run programs when it is loaded, and is refused; if you trust it, load it yourself, and save its "
+                f"{self._path} asks for {module}.{name}, which is neither an array nor a plain value. Such files "
+                "can run code and are refused; if you trust it, load it yourself, and save its "
                 "arrays with numpy.savez"
             )
         return _REBUILT[module, name]

@@ -1,15 +1,15 @@
 """Shifts that other programs found: suite2p, CaImAn, SiffPy. Nothing is ever unpickled but arrays and plain values."""
 
-import pickle
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scanimage_nwb.errors import FormatError, UnsupportedFormatError
+from scanimage_nwb.formats.plain_npy import load_plain_npy
 from scanimage_nwb.registration.info import FORMAT_NAME, RegistrationInfo, as_signed
 from scanimage_nwb.registration.quality import FLAGS
 
@@ -17,14 +17,6 @@ __all__ = ["read_caiman", "read_registration", "read_suite2p"]
 
 _HDF5_MARK = b"\x89HDF\r\n\x1a\n"
 _NPY_MARK = b"\x93NUMPY"
-_ALLOWED = {
-    ("numpy", "dtype"),
-    ("numpy", "ndarray"),
-    ("_codecs", "encode"),
-    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
-    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
-}
-"""What arrays and NumPy's numbers are rebuilt by."""
 
 
 def read_registration(path: str | Path, pages: NDArray[np.int64] | None = None) -> RegistrationInfo:
@@ -278,19 +270,7 @@ def _ops_files(path: Path) -> list[Path]:
 
 def _read_ops(path: Path) -> dict[str, Any]:
     """Read suite2p's ops.npy without running what it may hold."""
-    with path.open("rb") as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = reader(file)
-        except ValueError as error:
-            raise FormatError(f"{path} is not an .npy file: {error}") from error
-        if dtype.kind != "O" or shape != ():
-            raise FormatError(
-                f"{path} holds an array of {dtype} and shape {shape}; expected suite2p's ops, a dictionary"
-            )
-        ops = _PlainUnpickler(file, path).load_plain()
-    ops = ops.item() if isinstance(ops, np.ndarray) and ops.shape == () else ops
+    ops = load_plain_npy(path)
     if not isinstance(ops, dict):
         raise FormatError(f"{path} holds a {type(ops).__name__}; expected suite2p's ops, a dictionary")
     return ops
@@ -302,34 +282,3 @@ def _vector(ops: dict[str, Any], name: str, path: Path) -> NDArray[np.float64]:
     if not isinstance(value, np.ndarray) or value.ndim != 1 or value.dtype.kind not in "iuf":
         raise FormatError(f"{path} has no {name} for each frame: registration was not run, or not by suite2p")
     return value.astype(np.float64)
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Rebuilds arrays, numbers, text, lists and dictionaries; refuses every other name before it is looked up."""
-
-    def __init__(self, file: BinaryIO, path: Path) -> None:
-        super().__init__(file, encoding="latin1")
-        self._path = path
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise FormatError(
-                f"{self._path} asks for {module}.{name}, which is neither an array nor a plain value; such pickles "
-                "can run code and are refused: save yoff and xoff with numpy.savez, and give them to "
-                "RegistrationInfo.from_shifts"
-            )
-        if module.startswith("numpy.core"):  # names of NumPy 1, which NumPy 2 warns about
-            module = module.replace("numpy.core", "numpy._core", 1)
-            try:
-                return super().find_class(module, name)
-            except ModuleNotFoundError:
-                return super().find_class(module.replace("numpy._core", "numpy.core", 1), name)
-        return super().find_class(module, name)
-
-    def load_plain(self) -> Any:
-        try:
-            return self.load()
-        except FormatError:
-            raise
-        except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
-            raise FormatError(f"{self._path} is cut short or damaged: {error}") from error
