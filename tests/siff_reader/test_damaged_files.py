@@ -237,7 +237,7 @@ def test_mutants_raise_our_errors_only(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for seed in range(N_MUTANTS):
         path = write_mutant(tmp_path, good, seed)
-        start = time.perf_counter()
+        start = time.process_time()  # not the clock on the wall, which runs on while the machine does something else
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ScanImageNwbWarning)
@@ -246,8 +246,8 @@ def test_mutants_raise_our_errors_only(tmp_path: Path) -> None:
             pass
         except Exception as error:
             raise AssertionError(f"mutant {seed}, {path.name}: {type(error).__name__}: {error}") from error
-        seconds = time.perf_counter() - start
-        assert seconds < 2, f"mutant {seed} took {seconds:.1f} s"
+        seconds = time.process_time() - start
+        assert seconds < 2, f"mutant {seed} took {seconds:.1f} s of the processor"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20, "more than a gigabyte"
 
 
