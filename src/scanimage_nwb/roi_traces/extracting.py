@@ -1,6 +1,8 @@
 """Traces of masks, in one pass over the frames and in bounded memory."""
 
 import itertools
+import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,7 +12,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scanimage_nwb.errors import RoiError
-from scanimage_nwb.kernels import roi_sums
 from scanimage_nwb.roi_traces.pieces import Pieces, cut_into_pieces, refuse_lost_masks
 from scanimage_nwb.roi_traces.roi_set import RoiSet
 from scanimage_nwb.roi_traces.sources import FrameSource, as_frame_source
@@ -80,7 +81,7 @@ def iter_traces(
 ) -> Iterator[TraceBlock]:
     """Sum masks a buffer of frames at a time; everything asked for comes of the same pass.
 
-    While one buffer is summed, the next is read. What cannot work is refused before the first frame is read.
+    While some buffers are summed, the next is read. What cannot work is refused before the first frame is read.
 
     Parameters
     ----------
@@ -104,7 +105,7 @@ def iter_traces(
     color_channel : int
         Colour of a SiffReader.
     buffer_bytes : int
-        Largest size of the frames held at once, about; at least one sample is. Two buffers are held.
+        Largest size of a buffer of frames, about; it holds one sample at least. Each thread has one.
 
     Yields
     ------
@@ -297,24 +298,42 @@ def _iterate(
     image_sums: ImageSums | None,
     buffer_bytes: int,
 ) -> Iterator[TraceBlock]:
-    """Read ahead by one buffer, and sum."""
+    """Read and sum buffers on several threads, and give their traces in order.
+
+    A thread reads a buffer and sums it while it is in its cache; one reads at a time, and the others sum meanwhile.
+    """
     n_samples, *sample = source.shape
     step = max(1, buffer_bytes // (4 * int(np.prod(sample))))
-    cuts = [(start, min(start + step, n_samples)) for start in range(0, n_samples, step)]
-    with ThreadPoolExecutor(1, "read-frames") as reading, ThreadPoolExecutor(_THREADS, "sum-rois") as summing:
-        ahead: Future[NDArray] | None = reading.submit(source.read, *cuts[0]) if cuts else None
-        for rank, (start, stop) in enumerate(cuts):
-            assert ahead is not None
-            frames = _plain_frames(ahead.result(), (stop - start, *sample))
-            ahead = reading.submit(source.read, *cuts[rank + 1]) if rank + 1 < len(cuts) else None
-            own = np.zeros((stop - start, sample[0], 2), np.int64) if shifts is None else shifts[start:stop]
-            sums = _sum_block(summing, frames, pieces, own, wrap)
-            if image_sums is not None:
-                image_sums.add(_rolled(frames, own))
-            inside, n_pixels = pieces.weigh(own[:1] if shifts is None or wrap else own)
-            if wrap:  # every pixel comes from somewhere
-                inside, n_pixels = pieces.weigh(np.zeros_like(own[:1]))
-            yield _block(start, sums, inside, np.broadcast_to(n_pixels, sums.shape), sets)
+    still = np.zeros((step, sample[0], 2), np.int64)
+    whole = pieces.weigh(still[:1])
+    reading = threading.Lock()
+
+    def work(start: int) -> tuple[TraceBlock, NDArray | None]:
+        stop = min(start + step, n_samples)
+        with reading:
+            frames = source.read(start, stop)
+        frames = _plain_frames(frames, (stop - start, *sample))
+        own = still[: stop - start] if shifts is None else shifts[start:stop]
+        exact = frames.dtype.kind in "iu" and pieces.weights is None
+        sums = np.zeros((len(frames), pieces.n_rois), np.int64 if exact else np.float64)
+        pieces.add_sums(frames, own, sums, wrap=wrap)
+        inside, n_pixels = whole if shifts is None or wrap else pieces.weigh(own)
+        block = _block(start, sums, inside, np.broadcast_to(n_pixels, sums.shape), sets)
+        return block, None if image_sums is None else _rolled(frames, own)
+
+    ahead: deque[Future[tuple[TraceBlock, NDArray | None]]] = deque()
+    starts = iter(range(0, n_samples, step))
+    pool = ThreadPoolExecutor(_THREADS, "sum-rois")
+    try:
+        ahead.extend(pool.submit(work, start) for start in itertools.islice(starts, _THREADS + 1))
+        while ahead:
+            block, frames = ahead.popleft().result()
+            ahead.extend(pool.submit(work, start) for start in itertools.islice(starts, 1))
+            if image_sums is not None and frames is not None:
+                image_sums.add(frames)
+            yield block
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _plain_frames(frames: NDArray, shape: tuple[int, ...]) -> NDArray:
@@ -326,35 +345,6 @@ def _plain_frames(frames: NDArray, shape: tuple[int, ...]) -> NDArray:
     dtype: np.dtype = frames.dtype.newbyteorder("=")
     dtype = np.dtype({"b1": "u1", "u8": "i8", "f2": "f4"}.get(dtype.str[1:], dtype.str))
     return np.ascontiguousarray(frames, dtype)
-
-
-def _sum_block(
-    pool: ThreadPoolExecutor, frames: NDArray, pieces: Pieces, shifts: NDArray[np.int64], wrap: bool
-) -> NDArray:
-    """Sum all masks in some samples, on several threads."""
-    exact = frames.dtype.kind in "iu" and pieces.weights is None
-    out = np.zeros((len(frames), pieces.n_rois), np.int64 if exact else np.float64)
-    flat = frames.reshape(*frames.shape[:2], -1)
-    bounds = np.linspace(0, len(frames), min(_THREADS, len(frames)) + 1).astype(int)
-    jobs = [
-        pool.submit(
-            roi_sums.sum_rois,
-            flat[first:last],
-            pieces.table,
-            pieces.pixels,
-            pieces.runs,
-            pieces.weights,
-            shifts[first:last],
-            pieces.shape[1:],
-            wrap,
-            out.dtype.type(0),
-            out[first:last],
-        )
-        for first, last in itertools.pairwise(bounds.tolist())
-    ]
-    for job in jobs:
-        job.result()
-    return out
 
 
 def _rolled(frames: NDArray, shifts: NDArray[np.int64]) -> NDArray:
