@@ -12,7 +12,7 @@ from scanimage_nwb.kernels.class_sums import add_masks
 from scanimage_nwb.kernels.photon_sums import sum_classes
 from scanimage_nwb.recording import Recording
 from scanimage_nwb.siff_reader.frames import read_counts, roll
-from scanimage_nwb.siff_reader.masks import Masks, as_counts
+from scanimage_nwb.siff_reader.masks import Masks, as_counts, find_bands
 from scanimage_nwb.siff_reader.photon_blocks import Block, PhotonSource, ReadRequest
 
 __all__ = ["Columns", "sum_photons", "sum_pixels"]
@@ -43,14 +43,17 @@ def sum_photons(
     if masks.weights is not None:
         return _weigh(lambda part: read_counts(source, part), request, masks, own, columns)
     out = np.zeros((masks.n_masks, columns.n), np.int64)
-    runs = masks.runs[0] if len(masks.groups) == 1 else np.empty((masks.n_planes, 0, 2), np.int64)
+    runs, bands = np.empty((masks.n_planes, 0, 2), np.int64), np.empty((masks.n_planes, 0), np.int64)
+    if len(masks.groups) == 1:
+        runs, bands = masks.runs[0], find_bands(masks.groups[0].classes, request.shape)
     places = len(masks.groups), masks.n_classes
     lock = threading.Lock() if columns.shared else nullcontext()  # blocks begin and end within a time point
 
     def work(block: Block) -> None:
         for part in block.parts(max(1, _MOST_PLACES // (places[0] * places[1]))):
             found = np.empty((len(part.rows), *places), np.int64)
-            sum_classes(part.data, part.rows, request.shape, masks.stacked, runs, own[part.cut], found, part.faults)
+            geometry = masks.stacked, runs, bands, own[part.cut]
+            sum_classes(part.data, part.rows, request.shape, *geometry, found, part.faults)
             with lock:
                 _add(found, masks, columns.of_page[part.cut], out)
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["MOST_CLASSES", "MaskGroup", "Masks", "as_counts", "find_runs", "make_masks", "whole_field"]
+__all__ = ["MOST_CLASSES", "MaskGroup", "Masks", "as_counts", "find_bands", "find_runs", "make_masks", "whole_field"]
 
 MOST_CLASSES = 1 << 13
 """Where masks overlap in more ways, to add classes up costs more than to count groups of masks one by one."""
@@ -261,6 +261,31 @@ def find_runs(classes: NDArray[np.uint16]) -> NDArray[np.int64]:
         padded = np.pad(own, (0, most - len(own)), mode="edge")
         runs[plane] = np.column_stack([padded, classes[plane, padded - 1]])
     return runs
+
+
+def find_bands(classes: NDArray[np.uint16], shape: tuple[int, int]) -> NDArray[np.int64]:
+    """Return the bands of rows in which every row has the same classes.
+
+    Parameters
+    ----------
+    classes : ndarray of uint16, shape (planes, pixels)
+    shape : tuple of int
+        Height and width of a page.
+
+    Returns
+    -------
+    ndarray of int64, shape (planes, bands)
+        The row behind the last one of each band; the last one repeated where planes have fewer.
+
+    Examples
+    --------
+    >>> find_bands(np.array([[0, 1, 0, 1, 2, 2]], np.uint16), (3, 2)).tolist()
+    [[2, 3]]
+    """
+    by_row = classes.reshape(len(classes), *shape)
+    stops = [np.append(np.flatnonzero((own[1:] != own[:-1]).any(axis=1)) + 1, shape[0]) for own in by_row]
+    most = max(len(own) for own in stops)
+    return np.stack([np.pad(own, (0, most - len(own)), mode="edge") for own in stops])
 
 
 def whole_field(n_pixels: int) -> Masks:
