@@ -102,6 +102,8 @@ def measure_long(path: str, n_frames: int, n_masks: int) -> dict[str, float]:
     n, shape = extractor.get_num_samples(), extractor.get_image_shape()
 
     class Repeated:
+        reads_on_any_thread = True
+
         def __init__(self, n_frames: int) -> None:
             self.shape = (n_frames, 1, *shape)
 

@@ -1,10 +1,10 @@
 """Traces of masks, in one pass over the frames and in bounded memory."""
 
-import itertools
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -26,6 +26,9 @@ Edges = Literal["leave_out", "wrap"]
 _THREADS = usable_threads(8)
 _BUFFER_BYTES = 1 << 23
 """Small enough that frames are still in the cache when they are summed: twice as fast as 64 MB."""
+_BUFFERS_A_JOB = 8
+"""Buffers that a thread reads and sums before it hands its sums over: threads that wait often are slow on a busy
+computer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -298,42 +301,65 @@ def _iterate(
     image_sums: ImageSums | None,
     buffer_bytes: int,
 ) -> Iterator[TraceBlock]:
-    """Read and sum buffers on several threads, and give their traces in order.
-
-    A thread reads a buffer and sums it while it is in its cache; one reads at a time, and the others sum meanwhile.
-    """
+    """Read and sum frames on several threads, and give their traces in order."""
     n_samples, *sample = source.shape
-    step = max(1, buffer_bytes // (4 * int(np.prod(sample))))
-    still = np.zeros((step, sample[0], 2), np.int64)
-    whole = pieces.weigh(still[:1])
-    reading = threading.Lock()
-
-    def work(start: int) -> tuple[TraceBlock, NDArray | None]:
-        stop = min(start + step, n_samples)
-        with reading:
-            frames = source.read(start, stop)
-        frames = _plain_frames(frames, (stop - start, *sample))
-        own = still[: stop - start] if shifts is None else shifts[start:stop]
-        exact = frames.dtype.kind in "iu" and pieces.weights is None
-        sums = np.zeros((len(frames), pieces.n_rois), np.int64 if exact else np.float64)
-        pieces.add_sums(frames, own, sums, wrap=wrap)
-        inside, n_pixels = whole if shifts is None or wrap else pieces.weigh(own)
-        block = _block(start, sums, inside, np.broadcast_to(n_pixels, sums.shape), sets)
-        return block, None if image_sums is None else _rolled(frames, own)
-
-    ahead: deque[Future[tuple[TraceBlock, NDArray | None]]] = deque()
+    summing = _Summing(source, pieces, shifts, wrap, max(1, buffer_bytes // (4 * int(np.prod(sample)))))
+    step = summing.step * (_BUFFERS_A_JOB if image_sums is None else 1)
     starts = iter(range(0, n_samples, step))
+    ahead: deque[Future[tuple[NDArray, NDArray]]] = deque()
     pool = ThreadPoolExecutor(_THREADS, "sum-rois")
     try:
-        ahead.extend(pool.submit(work, start) for start in itertools.islice(starts, _THREADS + 1))
-        while ahead:
-            block, frames = ahead.popleft().result()
-            ahead.extend(pool.submit(work, start) for start in itertools.islice(starts, 1))
-            if image_sums is not None and frames is not None:
-                image_sums.add(frames)
-            yield block
+        for start in range(0, n_samples, step):
+            while len(ahead) <= _THREADS and (first := next(starts, None)) is not None:
+                ahead.append(pool.submit(summing.sum, first, min(first + step, n_samples)))
+            sums, frames = ahead.popleft().result()
+            if image_sums is not None:
+                image_sums.add(_rolled(frames, summing.shifts_of(start, start + len(sums))))
+            inside, n_pixels = summing.weigh(start, start + len(sums))
+            yield _block(start, sums, inside, np.broadcast_to(n_pixels, sums.shape), sets)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+class _Summing:
+    """Reads frames and sums masks in them, on any thread: a buffer is summed while it is in the cache of whom read it.
+
+    Sources that cannot be read by several threads at once are read by one, while others sum.
+    """
+
+    def __init__(
+        self, source: FrameSource, pieces: Pieces, shifts: NDArray[np.int64] | None, wrap: bool, step: int
+    ) -> None:
+        self.step = step
+        self._source, self._pieces, self._shifts, self._wrap = source, pieces, shifts, wrap
+        self._reading = nullcontext() if getattr(source, "reads_on_any_thread", False) else threading.Lock()
+        self._whole = pieces.weigh(np.zeros((1, source.shape[1], 2), np.int64))
+
+    def shifts_of(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Return the shifts of some samples, shape (samples, planes, 2)."""
+        if self._shifts is None:
+            return np.zeros((stop - start, self._source.shape[1], 2), np.int64)
+        return self._shifts[start:stop]
+
+    def weigh(self, start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Return the weights and the number of pixels of masks in some samples; once for all if they do not change."""
+        if self._shifts is None or self._wrap:  # every pixel comes from somewhere
+            return self._whole
+        return self._pieces.weigh(self._shifts[start:stop])
+
+    def sum(self, start: int, stop: int) -> tuple[NDArray, NDArray]:
+        """Return the sums of all masks in some samples, and the frames that were read last."""
+        found = []
+        for first in range(start, stop, self.step):
+            last = min(first + self.step, stop)
+            with self._reading:
+                frames = self._source.read(first, last)
+            frames = _plain_frames(frames, (last - first, *self._source.shape[1:]))
+            exact = frames.dtype.kind in "iu" and self._pieces.weights is None
+            sums = np.zeros((len(frames), self._pieces.n_rois), np.int64 if exact else np.float64)
+            self._pieces.add_sums(frames, self.shifts_of(first, last), sums, wrap=self._wrap)
+            found.append(sums)
+        return np.concatenate(found), frames
 
 
 def _plain_frames(frames: NDArray, shape: tuple[int, ...]) -> NDArray:
