@@ -1,7 +1,7 @@
 """Sums of 16-bit pixels within masks of short runs, four pixels at once.
 
 A cell is some ten pixels wide: to step through runs so short costs more than to add them up. Here a mask is a list of
-words of four neighbouring pixels of a row, each with the pixels of it that are wanted. The slow twin is
+words of four neighbouring pixels, of which those at the end may not be wanted. The slow twin is
 `roi_sums.sum_rois_reference`.
 """
 
@@ -24,9 +24,7 @@ _FLUSH = 1 << 14
 
 
 @numba.njit(cache=True, nogil=True)
-def list_words(
-    runs: NDArray[np.int32], bounds: NDArray[np.int64], places: NDArray[np.int32], wanted: NDArray[np.uint64]
-) -> None:
+def list_words(runs: NDArray[np.int32], bounds: NDArray[np.int64], words: NDArray[np.int32]) -> None:
     """List the words of runs of pixels.
 
     Parameters
@@ -35,40 +33,35 @@ def list_words(
         First pixel of each run, and the one behind its last.
     bounds : ndarray of int64, shape (runs + 1,)
         Words of run r are ``bounds[r]:bounds[r + 1]``: a quarter of its pixels, rounded up.
-    places : ndarray of int32
-        Filled: first pixel of each word.
-    wanted : ndarray of uint64
-        Filled: all bits of the pixels that belong to the run.
+    words : ndarray of int32
+        Filled: 4 * first pixel of the word + how many pixels at its end are not wanted.
     """
     for run in range(len(runs)):
         for k in range(bounds[run], bounds[run + 1]):
             first = runs[run, 0] + 4 * (k - bounds[run])
-            n = min(np.int64(runs[run, 1]) - first, np.int64(4))
-            places[k] = first
-            wanted[k] = ~np.uint64(0) >> np.uint64(16 * (4 - n))
+            words[k] = 4 * first + max(4 - (np.int64(runs[run, 1]) - first), 0)
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _sum_words(
     data: NDArray[np.uint8],
-    places: NDArray[np.int32],
-    wanted: NDArray[np.uint64],
-    words: tuple[np.int64, np.int64],
+    words: NDArray[np.int32],
+    cut: tuple[np.int64, np.int64],
     first_byte: np.int64,
-    end: np.int64,
     flip: np.uint64,
 ) -> np.int64:
-    """Sum words of a frame that begins at a byte, up to the end of all frames; slices would cost more than the sum."""
-    total, stop = np.int64(0), words[1]
-    while stop > words[0] and first_byte + 2 * np.int64(places[stop - 1]) > end - 8:
+    """Sum words of a frame that begins at a byte; slices would cost more than the sum."""
+    total, stop, last = np.int64(0), cut[1], data.size - 8
+    while stop > cut[0] and first_byte + 2 * np.int64(words[stop - 1] >> 2) > last:
         stop -= 1  # pixels of the word that are not wanted lie behind the frames
-        behind = first_byte + 2 * np.int64(places[stop]) - (end - 8)
-        word = (load_u64(data, end - 8) >> np.uint64(8 * behind) ^ flip) & wanted[stop]
+        behind = first_byte + 2 * np.int64(words[stop] >> 2) - last
+        word = (load_u64(data, last) >> np.uint64(8 * behind) ^ flip) << np.uint64((words[stop] & 3) << 4)
         total += _fold((word & _LANES) + (word >> np.uint64(16) & _LANES))
-    for start in range(words[0], stop, _FLUSH):
+    for start in range(cut[0], stop, _FLUSH):
         pairs = np.uint64(0)
         for k in range(np.uint64(start), np.uint64(min(start + _FLUSH, stop))):
-            word = (load_u64(data, first_byte + 2 * np.int64(places[k])) ^ flip) & wanted[k]
+            own = words[k]
+            word = (load_u64(data, first_byte + 2 * np.int64(own >> 2)) ^ flip) << np.uint64((own & 3) << 4)
             pairs += (word & _LANES) + (word >> np.uint64(16) & _LANES)
         total += _fold(pairs)
     return total
@@ -85,9 +78,8 @@ def sum_words(
     frames: NDArray[np.uint8],
     pieces: NDArray[np.int64],
     pixels: NDArray[np.int32],
-    words: NDArray[np.int64],
-    places: NDArray[np.int32],
-    wanted: NDArray[np.uint64],
+    bounds: NDArray[np.int64],
+    words: NDArray[np.int32],
     flip: np.uint64,
     shifts: NDArray[np.int64],
     shape: tuple[int, int],
@@ -102,9 +94,9 @@ def sum_words(
         Bytes of samples of 16-bit pixels; four pixels or more.
     pieces, pixels, shifts, shape, wrap
         As for `roi_sums.sum_rois`.
-    words : ndarray of int64, shape (pieces + 1,)
-        Words of piece p are ``words[p]:words[p + 1]``.
-    places, wanted : ndarray
+    bounds : ndarray of int64, shape (pieces + 1,)
+        Words of piece p are ``words[bounds[p]:bounds[p + 1]]``.
+    words : ndarray of int32
         As `list_words` gives them.
     flip : uint64
         `SIGNED` or `UNSIGNED`.
@@ -119,7 +111,7 @@ def sum_words(
             total = np.int64(0)
             if stays_inside(pieces[p], shifts[i, plane], shape):
                 moved = first_byte - 2 * (shifts[i, plane, 0] * shape[1] + shifts[i, plane, 1])
-                total = _sum_words(frames, places, wanted, (words[p], words[p + 1]), moved, frames.size, flip)
+                total = _sum_words(frames, words, (bounds[p], bounds[p + 1]), moved, flip)
                 total -= bias * (pieces[p, 3] - pieces[p, 2])
             else:
                 for k in range(pieces[p, 2], pieces[p, 3]):

@@ -31,8 +31,8 @@ class Pieces:
     """Planes, rows and columns."""
     n_rois: int
     """Number of masks."""
-    words: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint64]]
-    """The same pixels by fours: bounds of the pieces, first pixels, and which are wanted; see `kernels.roi_words`."""
+    words: tuple[NDArray[np.int64], NDArray[np.int32]]
+    """The same pixels by fours: bounds of the pieces, and words; see `kernels.roi_words`."""
 
     def add_sums(self, frames: NDArray, shifts: NDArray[np.int64], out: NDArray, *, wrap: bool) -> None:
         """Add the sums of all masks in some samples.
@@ -116,14 +116,12 @@ def cut_into_pieces(sets: Sequence[RoiSet]) -> Pieces:
     return Pieces(table, pixels.astype(np.int32), runs, weights, shape, int(before[-1]), _list_words(table, runs))
 
 
-def _list_words(
-    table: NDArray[np.int64], runs: NDArray[np.int32]
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint64]]:
+def _list_words(table: NDArray[np.int64], runs: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Return the runs of pieces as words of four pixels."""
     bounds = np.concatenate([[0], np.cumsum((runs[:, 1] - runs[:, 0] + 3) // 4)]).astype(np.int64)
-    places, wanted = np.empty(bounds[-1], np.int32), np.empty(bounds[-1], np.uint64)
-    roi_words.list_words(runs, bounds, places, wanted)
-    return bounds[np.append(table[:, 8], len(runs))], places, wanted
+    words = np.empty(bounds[-1], np.int32)
+    roi_words.list_words(runs, bounds, words)
+    return bounds[np.append(table[:, 8], len(runs))], words
 
 
 def refuse_lost_masks(rois: RoiSet, shifts: NDArray[np.int64]) -> None:
