@@ -16,6 +16,7 @@ from scanimage_nwb.roi_traces import (
     extract_traces,
     iter_traces,
     neuropil_rois,
+    storage,
 )
 from scanimage_nwb.testing import write_scanimage_recording
 from scanimage_nwb.testing.siff_files import write_siff_recording
@@ -135,6 +136,23 @@ def test_bad_shifts(shifts: np.ndarray, message: str) -> None:
 def test_what_is_no_source(source: object, message: str) -> None:
     with pytest.raises(RoiError, match=message):
         extract_traces(source, RoiSet.from_masks(np.ones((1, 5, 6), bool)))
+
+
+def test_large_results_lie_in_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(9)
+    frames, rois = rng.integers(0, 99, (50, 6, 7)), RoiSet.from_masks(random_masks(rng, (6, 7)))
+    shifts = rng.integers(-1, 2, (50, 2))
+    shifts[:20] = 0
+    options = {"shifts": shifts, "background": True, "buffer_bytes": 1}
+    in_memory = extract_traces(frames, rois, **options)
+    monkeypatch.setattr(storage, "MOST_IN_MEMORY", 100)
+    mapped = extract_traces(frames, rois, **options)
+    for name in ("sums", "means", "n_pixels", "background"):
+        assert isinstance(getattr(mapped, name).base, np.memmap)
+        np.testing.assert_array_equal(getattr(mapped, name), getattr(in_memory, name))
+    assert mapped.n_pixels.shape == (50, 5)
+    assert (mapped.n_pixels[:20] == rois.n_voxels).all()
+    assert (mapped.n_pixels[20:] < rois.n_voxels).any()
 
 
 def test_an_empty_recording_is_refused() -> None:
@@ -307,7 +325,7 @@ def test_masks_without_photons_have_no_lifetime(tmp_path: Path) -> None:
 
 
 def test_histograms_that_do_not_fit_are_refused(siff, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scanimage_nwb.roi_traces.photon_traces._LARGEST_RESULT_BYTES", 40_000)
+    monkeypatch.setattr("scanimage_nwb.roi_traces.photon_traces._LARGEST_HISTOGRAM_BYTES", 40_000)
     rois = RoiSet.from_masks(np.ones((2, 3, 11, 14), bool))
     extract_photon_traces(SiffReader(siff.path), rois, histograms="recording")
     with pytest.raises(RoiError, match="bin_factor"):

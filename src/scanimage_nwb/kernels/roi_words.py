@@ -59,7 +59,7 @@ def _sum_words(
         total += _fold((word & _LANES) + (word >> np.uint64(16) & _LANES))
     for start in range(cut[0], stop, _FLUSH):
         pairs = np.uint64(0)
-        for k in range(np.uint64(start), np.uint64(min(start + _FLUSH, stop))):
+        for k in range(np.uint64(start), np.uint64(min(start + _FLUSH, int(stop)))):
             own = words[k]
             word = (load_u64(data, first_byte + 2 * np.int64(own >> 2)) ^ flip) << np.uint64((own & 3) << 4)
             pairs += (word & _LANES) + (word >> np.uint64(16) & _LANES)

@@ -1,6 +1,7 @@
 """From masks and a recording to traces: as interfaces beside the channels, or as a file of their own."""
 
 import csv
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from scanimage_nwb.errors import MetadataError, RoiError
+from scanimage_nwb.errors import MetadataError, RoiError, ScanImageNwbWarning
 from scanimage_nwb.extractors import ScanImageImagingExtractor, SiffImagingExtractor
 from scanimage_nwb.nwb.converter import ScanImageConverter
 from scanimage_nwb.nwb.roi_interface import RoiTracesInterface
@@ -20,13 +21,11 @@ from scanimage_nwb.registration import RegistrationInfo
 from scanimage_nwb.roi_traces import (
     RoiSet,
     Segmentation,
-    df_over_f,
     extract_photon_traces,
     extract_traces,
     neuropil_rois,
     read_segmentations,
-    rolling_percentile,
-    subtract_neuropil,
+    rolling_df_over_f,
 )
 from scanimage_nwb.roi_traces.extracting import check_rois
 
@@ -89,8 +88,9 @@ def roi_interfaces(
     for segmentation in _of_these_planes(_read(options, first), first, options):
         if segmentation.traces:
             shape = (1 if segmentation.rois.shape[0] == 1 else first.get_num_planes(), *first.get_image_shape())
-            segmentation.check_against(first.file_path, first.get_num_samples(), shape)
-            found.append(_with_dff(segmentation, first, options))
+            whole = _without_cut_volume(segmentation, first)
+            whole.check_against(first.file_path, first.get_num_samples(), shape)
+            found.append(_with_dff(whole, first, options))
         else:
             rois = _placed(segmentation, first, options)
             parts = [_first_samples(extractor, n_samples) for extractor in extractors]
@@ -138,6 +138,23 @@ def _placed(segmentation: Segmentation, extractor: ScanImageImagingExtractor, op
     except RoiError as error:
         raise RoiError(f"{options.path} does not fit {extractor.file_path}: {error}") from None
     return rois
+
+
+def _without_cut_volume(segmentation: Segmentation, extractor: ScanImageImagingExtractor) -> Segmentation:
+    """Leave out the sample of a plane that lies in a last volume cut short: it is in no sample of the recording."""
+    index, n_samples = extractor.recording.index, extractor.get_num_samples()
+    if segmentation.plane is None or segmentation.n_samples != n_samples + 1 or not n_samples:
+        return segmentation
+    last = index.volume[-1]
+    if index.volume[index.sample_pages.max()] == last or segmentation.plane not in index.plane[index.volume == last]:
+        return segmentation
+    warnings.warn(
+        f"{segmentation.path}: plane {segmentation.plane} has {segmentation.n_samples} samples, and "
+        f"{extractor.file_path} {n_samples} whole volumes and part of one: the last sample of the traces is left out",
+        ScanImageNwbWarning,
+        stacklevel=4,
+    )
+    return segmentation.first_samples(n_samples)
 
 
 def _first_samples(extractor: ScanImageImagingExtractor, n_samples: int | None) -> ScanImageImagingExtractor:
@@ -194,11 +211,9 @@ def _with_dff(segmentation: Segmentation, extractor: ScanImageImagingExtractor, 
         return segmentation
     if not options.dff_window_s > 0:
         raise RoiError(f"the window of dF/F is {options.dff_window_s} s; expected more than 0")
-    traces = segmentation.traces["raw"]
-    if "neuropil" in segmentation.traces:
-        traces = subtract_neuropil(traces, segmentation.traces["neuropil"])
     window = max(1, round(options.dff_window_s * extractor.get_sampling_frequency()))
-    return segmentation.with_traces(dff=df_over_f(traces, rolling_percentile(traces, window)))
+    traces, around = segmentation.traces["raw"], segmentation.traces.get("neuropil")
+    return segmentation.with_traces(dff=rolling_df_over_f(traces, window, neuropil=around))
 
 
 def write_traces(

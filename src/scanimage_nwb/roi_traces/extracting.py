@@ -1,10 +1,8 @@
 """Traces of masks, in one pass over the frames and in bounded memory."""
 
-import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,7 +13,9 @@ from scanimage_nwb.errors import RoiError
 from scanimage_nwb.roi_traces.pieces import Pieces, cut_into_pieces, refuse_lost_masks
 from scanimage_nwb.roi_traces.roi_set import RoiSet
 from scanimage_nwb.roi_traces.sources import FrameSource, as_frame_source
+from scanimage_nwb.roi_traces.storage import make_array
 from scanimage_nwb.roi_traces.summary_images import ImageSums
+from scanimage_nwb.roi_traces.summing import Summing
 from scanimage_nwb.roi_traces.surround import background_rois
 from scanimage_nwb.threads import usable_threads
 
@@ -147,7 +147,9 @@ def iter_traces(
 
 
 def extract_traces(source: FrameSource | Any, rois: RoiSet, *, images: bool = False, **options: Any) -> Traces:
-    """Sum masks over a whole recording; see `iter_traces`, which needs no memory for the result.
+    """Sum masks over a whole recording; see `iter_traces`, which holds no result.
+
+    Results of more than 64 MB are mapped from temporary files, so that memory stays bounded however long it is.
 
     Parameters
     ----------
@@ -176,24 +178,28 @@ def extract_traces(source: FrameSource | Any, rois: RoiSet, *, images: bool = Fa
     ([0.5, 5.0], [3.0])
     """
     image_sums = ImageSums(rois.shape) if images else None
-    blocks = list(iter_traces(source, rois, image_sums=image_sums, **options))
-    if not blocks:
+    blocks = iter_traces(source, rois, image_sums=image_sums, **options)
+    n_samples = as_frame_source(source, color_channel=options.get("color_channel", 0)).shape[0]
+    if n_samples == 0:
         raise RoiError("there is no sample to take traces of: the recording is empty")
-    n_pixels = np.concatenate([block.n_pixels for block in blocks])
-    if (n_pixels == n_pixels[:1]).all():
-        n_pixels = n_pixels[:1]
-    joined = {
-        name: None if getattr(blocks[0], name) is None else np.concatenate([getattr(block, name) for block in blocks])
-        for name in ("neuropil", "background")
-    }
-    return Traces(
-        rois,
-        np.concatenate([block.sums for block in blocks]),
-        np.concatenate([block.means for block in blocks]),
-        n_pixels,
-        images={} if image_sums is None else {"mean": image_sums.mean(), "correlation": image_sums.correlation()},
-        **joined,
-    )
+    found: dict[str, NDArray] = {}
+    for block in blocks:
+        cut = slice(block.start, block.start + len(block.sums))
+        for name in ("sums", "means", "neuropil", "background"):
+            values = getattr(block, name)
+            if values is not None:
+                if name not in found:
+                    found[name] = make_array((n_samples, values.shape[1]), values.dtype)
+                found[name][cut] = values
+        if not block.start:
+            found["n_pixels"] = block.n_pixels[:1].copy()
+        if len(found["n_pixels"]) == 1 and (block.n_pixels != found["n_pixels"]).any():
+            so_far, found["n_pixels"] = found["n_pixels"], make_array((n_samples, rois.n_rois), np.int64)
+            found["n_pixels"][: block.start] = so_far
+        if len(found["n_pixels"]) > 1:
+            found["n_pixels"][cut] = block.n_pixels
+    summary = {} if image_sums is None else {"mean": image_sums.mean(), "correlation": image_sums.correlation()}
+    return Traces(rois, images=summary, **found)
 
 
 def check_rois(rois: RoiSet, shape: tuple[int, ...]) -> None:
@@ -303,7 +309,7 @@ def _iterate(
 ) -> Iterator[TraceBlock]:
     """Read and sum frames on several threads, and give their traces in order."""
     n_samples, *sample = source.shape
-    summing = _Summing(source, pieces, shifts, wrap, max(1, buffer_bytes // (4 * int(np.prod(sample)))))
+    summing = Summing(source, pieces, shifts, wrap, max(1, buffer_bytes // (4 * int(np.prod(sample)))))
     step = summing.step * (_BUFFERS_A_JOB if image_sums is None else 1)
     starts = iter(range(0, n_samples, step))
     ahead: deque[Future[tuple[NDArray, NDArray]]] = deque()
@@ -319,58 +325,6 @@ def _iterate(
             yield _block(start, sums, inside, np.broadcast_to(n_pixels, sums.shape), sets)
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-class _Summing:
-    """Reads frames and sums masks in them, on any thread: a buffer is summed while it is in the cache of whom read it.
-
-    Sources that cannot be read by several threads at once are read by one, while others sum.
-    """
-
-    def __init__(
-        self, source: FrameSource, pieces: Pieces, shifts: NDArray[np.int64] | None, wrap: bool, step: int
-    ) -> None:
-        self.step = step
-        self._source, self._pieces, self._shifts, self._wrap = source, pieces, shifts, wrap
-        self._reading = nullcontext() if getattr(source, "reads_on_any_thread", False) else threading.Lock()
-        self._whole = pieces.weigh(np.zeros((1, source.shape[1], 2), np.int64))
-
-    def shifts_of(self, start: int, stop: int) -> NDArray[np.int64]:
-        """Return the shifts of some samples, shape (samples, planes, 2)."""
-        if self._shifts is None:
-            return np.zeros((stop - start, self._source.shape[1], 2), np.int64)
-        return self._shifts[start:stop]
-
-    def weigh(self, start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return the weights and the number of pixels of masks in some samples; once for all if they do not change."""
-        if self._shifts is None or self._wrap:  # every pixel comes from somewhere
-            return self._whole
-        return self._pieces.weigh(self._shifts[start:stop])
-
-    def sum(self, start: int, stop: int) -> tuple[NDArray, NDArray]:
-        """Return the sums of all masks in some samples, and the frames that were read last."""
-        found = []
-        for first in range(start, stop, self.step):
-            last = min(first + self.step, stop)
-            with self._reading:
-                frames = self._source.read(first, last)
-            frames = _plain_frames(frames, (last - first, *self._source.shape[1:]))
-            exact = frames.dtype.kind in "iu" and self._pieces.weights is None
-            sums = np.zeros((len(frames), self._pieces.n_rois), np.int64 if exact else np.float64)
-            self._pieces.add_sums(frames, self.shifts_of(first, last), sums, wrap=self._wrap)
-            found.append(sums)
-        return np.concatenate(found), frames
-
-
-def _plain_frames(frames: NDArray, shape: tuple[int, ...]) -> NDArray:
-    """Return frames as kernels take them: contiguous, of a native type of numbers."""
-    if frames.shape != shape:
-        raise RoiError(f"the source gave frames of shape {frames.shape}; expected {shape}")
-    if frames.dtype.kind not in "buif":
-        raise RoiError(f"frames are of type {frames.dtype}; expected numbers")
-    dtype: np.dtype = frames.dtype.newbyteorder("=")
-    dtype = np.dtype({"b1": "u1", "u8": "i8", "f2": "f4"}.get(dtype.str[1:], dtype.str))
-    return np.ascontiguousarray(frames, dtype)
 
 
 def _rolled(frames: NDArray, shifts: NDArray[np.int64]) -> NDArray:

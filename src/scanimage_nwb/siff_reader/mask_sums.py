@@ -111,5 +111,5 @@ def _weigh(
         for own in np.unique(plane[cut]):
             at = np.flatnonzero(plane[cut] == own)
             sums = masks.weight_tables[own] @ pixels[at].T.astype(np.float64)
-            np.add.at(out, (slice(None), columns.of_page[cut][at]), sums)
+            np.add.at(out.T, columns.of_page[cut][at], sums.T)
     return out
