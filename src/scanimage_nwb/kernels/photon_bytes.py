@@ -202,7 +202,7 @@ def find_filled(data: NDArray[np.uint8], counts_at: int, n_pixels: int, filled: 
     for pixel in range(n_pixels // _PIXELS_A_WORD * _PIXELS_A_WORD, n_pixels):
         filled[n] = pixel
         n += np.uint64(load_u16(data, counts_at + 2 * pixel) != 0)
-    return np.int64(n)
+    return int(n)
 
 
 @numba.njit(cache=True, nogil=True)
