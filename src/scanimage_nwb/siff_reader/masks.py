@@ -172,7 +172,7 @@ def make_masks(
     >>> left = np.array([[True, False], [True, False]])
     >>> (group,) = make_masks([left, ~left, left | ~left], (2, 2), 1).groups
     >>> group.classes.tolist(), group.starts.tolist(), group.members.tolist()
-    ([[1, 2, 1, 2]], [0, 1, 2, 4], [1, 2, 1, 2])
+    ([[2, 1, 2, 1]], [0, 1, 2, 4], [2, 1, 1, 2])
     """
     stack = np.asarray(masks)
     expected = f"(masks, {shape[0]}, {shape[1]}) or (masks, {n_planes}, {shape[0]}, {shape[1]})"
