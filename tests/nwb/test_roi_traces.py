@@ -1,8 +1,10 @@
 """Masks and traces beside the channels: what is written, read with plain pynwb, roiextractors and pynapple."""
 
 import csv
+import math
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from pynwb import read_nwb
 from scanimage_nwb import ScanImageImagingExtractor, SiffReader
 from scanimage_nwb.cli import main
 from scanimage_nwb.errors import MetadataError, RoiError
-from scanimage_nwb.nwb import RoiOptions, RoiTracesInterface, convert_recording, write_traces
+from scanimage_nwb.nwb import RoiOptions, RoiTracesInterface, convert_recording, roi_conversion, write_traces
 from scanimage_nwb.registration import RegistrationInfo
 from scanimage_nwb.roi_traces import RoiSet, Segmentation, extract_photon_traces, extract_traces, read_segmentations
 from scanimage_nwb.testing import write_scanimage_recording
@@ -247,6 +249,30 @@ def test_masks_of_volumes_are_read_by_roiextractors(recording, tmp_path: Path) -
     expected = extract_traces(ScanImageImagingExtractor(recording.paths[0], channel_name="Channel 1"), rois).means
     np.testing.assert_array_equal(back.get_traces(name="raw"), expected)
     np.testing.assert_allclose(back.get_property("roi_centroids", [2, 5, 7, 8]), rois.centroid[:, 1:])
+
+
+def test_what_cannot_be_written_is_refused_before_frames_are_read(
+    recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_arguments: object, **_options: object) -> None:
+        raise AssertionError("traces were taken")
+
+    monkeypatch.setattr(roi_conversion, "extract_traces", never)
+    np.save(tmp_path / "masks.npy", labels(3))
+    rois = RoiOptions(tmp_path / "masks.npy")
+    other = write_scanimage_recording(tmp_path, epoch=None, n_planes=3, n_volumes=2, shape=SHAPE)
+    cases = [
+        (other.paths, tmp_path / "a.nwb", rois, MetadataError, "does not say when it was recorded"),
+        (recording.paths, tmp_path / "none/a.h5", rois, FileNotFoundError, "none is not there"),
+        (recording.paths, tmp_path / "a.h5", replace(rois, dff_window_s=-1.0), RoiError, r"-1\.0 s"),
+        (recording.paths, tmp_path / "a.h5", replace(rois, dff_window_s=math.nan), RoiError, "nan s"),
+        (recording.paths, tmp_path / "a.csv", rois, ValueError, "can hold one channel"),
+    ]
+    for paths, output, options, error, message in cases:
+        with pytest.raises(error, match=message):
+            write_traces(paths, output, options)
+    with pytest.raises(RoiError, match="window of dF/F is 0"):
+        convert_recording(recording.paths, tmp_path / "b.nwb", timezone="UTC", rois=replace(rois, dff_window_s=0))
 
 
 def test_photons_get_lifetimes(tmp_path: Path) -> None:

@@ -104,6 +104,8 @@ def roi_interfaces(
 
 def _read(options: RoiOptions, extractor: ScanImageImagingExtractor) -> tuple[Segmentation, ...]:
     """Read masks; those that do not say how large their field is are drawn in that of the recording."""
+    if options.dff_window_s is not None and not options.dff_window_s > 0:
+        raise RoiError(f"the window of dF/F is {options.dff_window_s} s; expected more than 0")
     planes, field = extractor.get_num_planes(), extractor.get_image_shape()
     in_volume = planes > 1 and options.plane is None
     return read_segmentations(options.path, shape=(planes, *field) if in_volume else field)
@@ -209,8 +211,6 @@ def _with_dff(segmentation: Segmentation, extractor: ScanImageImagingExtractor, 
     """Add dF/F, if it is asked for and not there."""
     if options.dff_window_s is None or "dff" in segmentation.traces or "raw" not in segmentation.traces:
         return segmentation
-    if not options.dff_window_s > 0:
-        raise RoiError(f"the window of dF/F is {options.dff_window_s} s; expected more than 0")
     window = max(1, round(options.dff_window_s * extractor.get_sampling_frequency()))
     traces, around = segmentation.traces["raw"], segmentation.traces.get("neuropil")
     return segmentation.with_traces(dff=rolling_df_over_f(traces, window, neuropil=around))
@@ -256,6 +256,8 @@ def write_traces(
         If the name of the output ends otherwise, or a .csv would have to hold several channels.
     FileExistsError
         If there is a file and `overwrite` is False.
+    MetadataError
+        If an .nwb is asked for, and nobody says when the recording began.
     RoiError, FormatError, FileNotFoundError
         As for `roi_interfaces`.
     """
@@ -279,6 +281,10 @@ def write_traces(
     if output.suffix.lower() == ".csv" and len(extractors) > 1:
         names = ", ".join(extractor.channel_name for extractor in extractors)
         raise ValueError(f"{output} can hold one channel; choose one of {names} with --channel, or write .h5")
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f"{output.parent} is not there; make the folder first, or choose another output")
+    if output.suffix.lower() == ".nwb" and "session_start_time" not in converter.get_metadata()["NWBFile"]:
+        raise MetadataError(f"{first.file_path} does not say when it was recorded; {EXPECTED_START_TIME}")
     parts = _of_these_planes(_read(options, first), first, options)
     placed = [_placed(part, first, options) for part in parts]
     rois = placed[0] if len(placed) == 1 else RoiSet.join(placed, [f"plane{part.plane}_" for part in parts])
@@ -299,8 +305,6 @@ def _write_nwb(
     interface = RoiTracesInterface.from_segmentation(found, sampling_frequency=extractor.get_sampling_frequency())
     interface.set_aligned_timestamps(extractor.get_times())
     metadata = converter.get_metadata()
-    if "session_start_time" not in metadata["NWBFile"]:
-        raise MetadataError(f"{extractor.file_path} does not say when it was recorded; {EXPECTED_START_TIME}")
     key = next(iter(converter.data_interface_objects.values())).metadata_key
     own = interface.get_metadata()
     own["Ophys"]["PlaneSegmentations"][interface.metadata_key]["imaging_plane_metadata_key"] = key
