@@ -1,7 +1,7 @@
 """Masks: this package beside corrosiffpy 0.1.2 in one run, and a thousand masks over a long recording.
 
     python tests/benchmarks/bench_roi_traces.py --peer-python PYTHON            small, a minute
-    python tests/benchmarks/bench_roi_traces.py --peer-python PYTHON --full     the sizes of the claims: 3 GB of disk
+    python tests/benchmarks/bench_roi_traces.py --peer-python PYTHON --full     the sizes of the claims: 6 GB of disk
 
 PYTHON is an interpreter that has corrosiffpy (GPL; used as a black box, and never part of this package); without it
 only our figures are printed. First a .siff of 6 planes and 2 colours, 256 x 128: half the frame as one mask, ten
