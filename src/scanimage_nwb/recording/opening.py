@@ -17,7 +17,7 @@ from scanimage_nwb.formats.scanimage_layout import AcquisitionLayout, parse_layo
 from scanimage_nwb.formats.scanimage_tiff import read_header_texts
 from scanimage_nwb.formats.tiff_pages import PageTable, read_page_table
 from scanimage_nwb.frame_index import FrameIndex, PageFacts, VolumeLayout, build_frame_index
-from scanimage_nwb.recording.notes import header_notes, index_notes, series_notes, warn_of_notes
+from scanimage_nwb.recording.notes import header_notes, index_notes, series_notes, shape_notes, warn_of_notes
 from scanimage_nwb.recording.recording import Recording
 from scanimage_nwb.time_axis import clock_offsets, fill_missing
 
@@ -167,7 +167,9 @@ def _assemble(tables: tuple[PageTable, ...], header: ScanImageHeader, tiff_versi
         epoch=epochs[0],
         tiff_version=tiff_version,
     )
-    return replace(recording, notes=(*notes, *index_notes(recording), *header_notes(recording)))
+    return replace(
+        recording, notes=(*notes, *index_notes(recording), *shape_notes(recording), *header_notes(recording))
+    )
 
 
 def _find_clocks(tables: tuple[PageTable, ...], epochs: list[datetime | None]) -> NDArray[np.bool_]:

@@ -1,6 +1,5 @@
 """An open .siff file or ScanImage TIFF: what it says of itself, its times, and which pages a caller means."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -8,7 +7,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from scanimage_nwb.errors import FrameIndexError, HeaderFieldError, ScanImageNwbWarning, UnsupportedFormatError
+from scanimage_nwb.errors import FrameIndexError, HeaderFieldError, UnsupportedFormatError
 from scanimage_nwb.formats.siff import PhotonPages, SiffFacts, parse_siff_facts
 from scanimage_nwb.formats.siff_metadata import AppendedText, EpochFit
 from scanimage_nwb.recording import Recording, open_recording
@@ -105,21 +104,6 @@ class OpenSiff:
         rows, width = recording.page_shape
         self._of_usual_shape = (self._heights == rows) & (self._widths == width)
         self._im_params = ImParams(recording, self._of_usual_shape)
-        self._warn_of_other_shapes()
-
-    def _warn_of_other_shapes(self) -> None:
-        """Say once that pages of another shape (several regions) must be asked for by number."""
-        rows, columns = self.im_params.shape
-        other = np.flatnonzero(~self._of_usual_shape)
-        if other.size:
-            page = other[0]
-            warnings.warn(
-                f"{self.recording.paths[0]}: {other.size} of {self.num_frames} pages are not {rows} x {columns} "
-                f"(first: page {page}, {self._heights[page]} x {self._widths[page]}); they are left out unless frames "
-                "names them",
-                ScanImageNwbWarning,
-                stacklevel=5,
-            )
 
     @property
     def recording(self) -> Recording:
