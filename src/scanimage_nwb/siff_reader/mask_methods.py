@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scanimage_nwb.siff_reader import histograms, mask_sums
-from scanimage_nwb.siff_reader.frame_methods import FrameMethods
-from scanimage_nwb.siff_reader.masks import MOST_CLASSES, Masks, make_masks
+from scanimage_nwb.siff_reader.frame_methods import Edge, FrameMethods
+from scanimage_nwb.siff_reader.masks import MOST_CLASSES, Masks, leave_out_edges, make_masks
 from scanimage_nwb.siff_reader.open_siff import Frames
 from scanimage_nwb.siff_reader.photon_blocks import ReadRequest
 from scanimage_nwb.siff_reader.shifts import RegistrationDict
@@ -28,6 +28,7 @@ class MaskMethods(FrameMethods):
         registration_dict: RegistrationDict | None = None,
         *,
         color_channel: int | None = 0,
+        edge: Edge = "wrap",
     ) -> NDArray:
         """Sum the photons within a mask: of every frame, or of every time point if the mask is a volume's.
 
@@ -35,7 +36,7 @@ class MaskMethods(FrameMethods):
         ----------
         mask : array-like, shape (rows, columns) or (planes, rows, columns)
             Boolean, or weights.
-        frames, registration_dict, color_channel
+        frames, registration_dict, color_channel, edge
             As for `sum_masks`.
 
         Returns
@@ -43,7 +44,8 @@ class MaskMethods(FrameMethods):
         ndarray of uint64, shape (frames,) or (time points,)
             As `sum_masks` gives it.
         """
-        return self.sum_masks(np.asarray(mask)[np.newaxis], frames, registration_dict, color_channel=color_channel)[0]
+        stack = np.asarray(mask)[np.newaxis]
+        return self.sum_masks(stack, frames, registration_dict, color_channel=color_channel, edge=edge)[0]
 
     def sum_masks(
         self,
@@ -52,6 +54,7 @@ class MaskMethods(FrameMethods):
         registration_dict: RegistrationDict | None = None,
         *,
         color_channel: int | None = 0,
+        edge: Edge = "wrap",
     ) -> NDArray:
         """Sum the photons within many masks, in one pass over the file.
 
@@ -66,8 +69,8 @@ class MaskMethods(FrameMethods):
         frames
             As for `get_frames`. Masks of a volume: by default all whole volumes of `color_channel`; time points come
             in the order in which `frames` first names them, and hold the frames that are named.
-        registration_dict, color_channel
-            As for `get_frames`.
+        registration_dict, color_channel, edge
+            As for `get_frames`: sums are those of its frames.
 
         Returns
         -------
@@ -97,11 +100,19 @@ class MaskMethods(FrameMethods):
         if of_volume and frames is None:
             frames = self._whole_volumes(color_channel)
         request = self._request(frames, color_channel, registration_dict)
-        own, plane = self._masks(masks, request), self._plane[request.pages]
+        whole = self._masks(masks, request)
+        own, plane = self._within_edges(whole, request, edge)
         columns = self._time_points(request.pages) if of_volume else _one_each(len(request.pages))
         if self._source is None:
-            return mask_sums.sum_pixels(self.recording, request, own, plane, columns)
-        return mask_sums.sum_photons(self._source, request, own, plane, columns)
+            found = mask_sums.sum_pixels(self.recording, request, own, plane, columns)
+        else:
+            found = mask_sums.sum_photons(self._source, request, own, plane, columns)
+        if edge in {"wrap", 0}:
+            return found
+        added = whole.n_pixels(whole.planes(self._plane[request.pages])) - own.n_pixels(own.planes(plane))
+        value = np.empty((), self.recording.dtype if self._source is None else np.uint16)
+        value[()] = edge  # as frames hold it
+        return found + columns.add_up(added * value).astype(found.dtype)
 
     def _whole_volumes(self, color_channel: int | None) -> NDArray[np.int64]:
         """Return the pages of all whole volumes: by time point, each with its planes."""
@@ -130,6 +141,7 @@ class MaskMethods(FrameMethods):
         offset_s: float = 0.0,
         harmonic: int = 1,
         color_channel: int | None = 0,
+        edge: Edge = "wrap",
     ) -> tuple[NDArray, NDArray]:
         """Return the lifetime of all photons within each mask, frame by frame.
 
@@ -139,6 +151,8 @@ class MaskMethods(FrameMethods):
             As for `sum_masks`; those of a volume, too, give a value for each frame.
         frames, method, registration_dict, offset_s, harmonic, color_channel
             As for `flim_map`.
+        edge : 'wrap' or number
+            Whether photons that a shift brings in at the opposite edge count; a number leaves them out.
 
         Returns
         -------
@@ -148,7 +162,7 @@ class MaskMethods(FrameMethods):
             Photons; float64 for weights.
         """
         request, source = self._delay_request(frames, color_channel, registration_dict)
-        own, plane = self._masks(masks, request, most_classes=1 << 8), self._plane[request.pages]
+        own, plane = self._within_edges(self._masks(masks, request, most_classes=1 << 8), request, edge)
         if method == "phasor":
             return histograms.average_masks(source, request, own, plane, self._phasor_table(harmonic))
         self._check_method(method)
@@ -159,6 +173,11 @@ class MaskMethods(FrameMethods):
         stack = np.asarray(masks)
         stack = stack[np.newaxis] if stack.ndim == 2 else stack
         return make_masks(stack, request.shape, self.recording.n_planes, most_classes=most_classes)
+
+    def _within_edges(self, masks: Masks, request: ReadRequest, edge: Edge) -> tuple[Masks, NDArray[np.int64]]:
+        """Return masks, without what came in from beyond the edge if that is filled, and the plane of each page."""
+        plane = self._plane[request.pages]
+        return (masks, plane) if edge == "wrap" else leave_out_edges(masks, plane, request.shifts, request.shape)
 
     def _phasor_table(self, harmonic: int) -> NDArray[np.complex128]:
         """Return the phasor of a photon in each delay bin."""

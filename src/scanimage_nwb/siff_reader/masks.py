@@ -6,7 +6,7 @@ groups of a few: each group has no more classes than it has subsets, and a pass 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,17 @@ from numpy.typing import ArrayLike, NDArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["MOST_CLASSES", "MaskGroup", "Masks", "as_counts", "find_bands", "find_runs", "make_masks", "whole_field"]
+__all__ = [
+    "MOST_CLASSES",
+    "MaskGroup",
+    "Masks",
+    "as_counts",
+    "find_bands",
+    "find_runs",
+    "leave_out_edges",
+    "make_masks",
+    "whole_field",
+]
 
 MOST_CLASSES = 1 << 13
 """Where masks overlap in more ways, to add classes up costs more than to count groups of masks one by one."""
@@ -118,6 +128,16 @@ class Masks:
         few = np.count_nonzero(self.weights) < _SPARSE * self.weights.size
         return [csr_array(table) for table in tables] if few else tables
 
+    def n_pixels(self, plane: NDArray[np.int64]) -> NDArray:
+        """Return the pixels of each mask on given planes of the masks, or their weights together, (masks, n)."""
+        if self.weights is not None:
+            return self.weights.sum(axis=2)[:, plane]
+        found = np.empty((self.n_masks, self.n_planes), np.int64)
+        for group in self.groups:
+            per_class = np.array([np.bincount(own, minlength=group.n_classes)[1:] for own in group.classes])
+            found[group.masks] = group.sum(per_class[..., np.newaxis])[..., 0].T
+        return found[:, plane]
+
     def planes(self, plane: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the plane of the masks that holds for pages of these planes.
 
@@ -136,6 +156,49 @@ class Masks:
         if (plane < 0).any() or (plane >= self.n_planes).any():
             raise ValueError("masks are given for each plane, but a frame asked for is flyback and lies in none")
         return plane
+
+
+def leave_out_edges(
+    masks: Masks, plane: NDArray[np.int64], shifts: NDArray[np.int64], shape: tuple[int, int]
+) -> tuple[Masks, NDArray[np.int64]]:
+    """Take from masks what a shift brought in from beyond the edge of the frame.
+
+    Parameters
+    ----------
+    masks : Masks
+        As `make_masks` makes them.
+    plane : ndarray of int64, shape (n,)
+        Plane of each page, -1 for flyback.
+    shifts : ndarray of int64, shape (n, 2)
+        dy and dx of each page, not negative and smaller than the page: remainders of height and width.
+    shape : tuple of int
+        Height and width of a page.
+
+    Returns
+    -------
+    masks : Masks
+        With a plane for every plane and shift that occur together.
+    plane : ndarray of int64, shape (n,)
+        Which of these each page has.
+
+    Examples
+    --------
+    >>> masks = make_masks(np.ones((1, 2, 3), bool), (2, 3), 1)
+    >>> cut, plane = leave_out_edges(masks, np.array([0, 0]), np.array([[0, 2], [0, 0]]), (2, 3))
+    >>> cut.groups[0].classes[plane].tolist()
+    [[1, 1, 0, 1, 1, 0], [1, 1, 1, 1, 1, 1]]
+    """
+    kinds, own = np.unique(np.column_stack([masks.planes(plane), shifts]), axis=0, return_inverse=True)
+    outside = np.zeros((len(kinds), *shape), bool)
+    for pixels, shift in zip(outside, kinds[:, 1:].tolist(), strict=True):
+        for axis, (by, n) in enumerate(zip(shift, shape, strict=True)):
+            np.moveaxis(pixels, axis, 0)[slice(0, by) if by <= n / 2 else slice(by - n, None)] = True
+    flat = outside.reshape(len(kinds), -1)
+    groups = [
+        replace(group, classes=np.where(flat, np.uint16(0), group.classes[kinds[:, 0]])) for group in masks.groups
+    ]
+    weights = None if masks.weights is None else np.where(flat, 0.0, masks.weights[:, kinds[:, 0]])
+    return Masks(masks.n_masks, len(kinds), tuple(groups), weights), own.reshape(-1).astype(np.int64)
 
 
 def make_masks(
