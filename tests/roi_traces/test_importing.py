@@ -137,6 +137,18 @@ def test_damaged_suite2p(tmp_path: Path, damage: Any, error: type[Exception], me
         read_segmentations(folder)
 
 
+def test_a_cell_is_what_a_person_said_whatever_its_probability(tmp_path: Path) -> None:
+    folder = tmp_path / "plane0"
+    write_plane(folder, [square(0, 0), square(10, 10)])
+    np.save(folder / "iscell.npy", [[1, 0.2], [0, 0.9]])
+    np.save(folder / "redcell.npy", [[0, 0.8], [1, 0.1]])
+    properties = read_segmentations(folder)[0].rois.properties
+    assert properties["accepted"].tolist() == [True, False]
+    assert properties["cell_probability"].tolist() == [0.2, 0.9]
+    assert properties["is_red"].tolist() == [False, True]
+    assert properties["red_probability"].tolist() == [0.8, 0.1]
+
+
 @pytest.mark.parametrize("name", ["", "suite2p"])
 def test_a_folder_that_is_not_of_suite2p(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir(exist_ok=True)

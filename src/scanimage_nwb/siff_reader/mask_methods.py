@@ -112,7 +112,8 @@ class MaskMethods(FrameMethods):
         added = whole.n_pixels(whole.planes(self._plane[request.pages])) - own.n_pixels(own.planes(plane))
         value = np.empty((), self.recording.dtype if self._source is None else np.uint16)
         value[()] = edge  # as frames hold it
-        return found + columns.add_up(added * value).astype(found.dtype)
+        np.add.at(found.T, columns.of_page, (added * value).astype(found.dtype).T)
+        return found
 
     def _whole_volumes(self, color_channel: int | None) -> NDArray[np.int64]:
         """Return the pages of all whole volumes: by time point, each with its planes."""

@@ -34,12 +34,6 @@ class Columns:
     shared: bool
     """Whether several pages have one column."""
 
-    def add_up(self, of_pages: NDArray) -> NDArray:
-        """Return numbers of pages, shape (masks, pages), added up by column."""
-        out = np.zeros((len(of_pages), self.n), of_pages.dtype)
-        np.add.at(out.T, self.of_page, of_pages.T)
-        return out
-
 
 def sum_photons(
     source: PhotonSource, request: ReadRequest, masks: Masks, plane: NDArray[np.int64], columns: Columns

@@ -118,16 +118,6 @@ class Masks:
         """Runs of pixels of one class, as `kernels.photon_sums` takes them, of each group."""
         return tuple(find_runs(group.classes) for group in self.groups)
 
-    @cached_property
-    def weight_tables(self) -> "list[NDArray[np.float64] | csr_array]":
-        """Weights of each plane, shape (masks, pixels): sparse if most are 0."""
-        from scipy.sparse import csr_array
-
-        assert self.weights is not None
-        tables = [self.weights[:, plane] for plane in range(self.n_planes)]
-        few = np.count_nonzero(self.weights) < _SPARSE * self.weights.size
-        return [csr_array(table) for table in tables] if few else tables
-
     def n_pixels(self, plane: NDArray[np.int64]) -> NDArray:
         """Return the pixels of each mask on given planes of the masks, or their weights together, (masks, n)."""
         if self.weights is not None:
@@ -137,6 +127,16 @@ class Masks:
             per_class = np.array([np.bincount(own, minlength=group.n_classes)[1:] for own in group.classes])
             found[group.masks] = group.sum(per_class[..., np.newaxis])[..., 0].T
         return found[:, plane]
+
+    @cached_property
+    def weight_tables(self) -> "list[NDArray[np.float64] | csr_array]":
+        """Weights of each plane, shape (masks, pixels): sparse if most are 0."""
+        from scipy.sparse import csr_array
+
+        assert self.weights is not None
+        tables = [self.weights[:, plane] for plane in range(self.n_planes)]
+        few = np.count_nonzero(self.weights) < _SPARSE * self.weights.size
+        return [csr_array(table) for table in tables] if few else tables
 
     def planes(self, plane: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the plane of the masks that holds for pages of these planes.
