@@ -142,7 +142,8 @@ def test_a_cell_is_what_a_person_said_whatever_its_probability(tmp_path: Path) -
     write_plane(folder, [square(0, 0), square(10, 10)])
     np.save(folder / "iscell.npy", [[1, 0.2], [0, 0.9]])
     np.save(folder / "redcell.npy", [[0, 0.8], [1, 0.1]])
-    properties = read_segmentations(folder)[0].rois.properties
+    with pytest.warns(UserWarning, match="not taken over: med"):
+        properties = read_segmentations(folder)[0].rois.properties
     assert properties["accepted"].tolist() == [True, False]
     assert properties["cell_probability"].tolist() == [0.2, 0.9]
     assert properties["is_red"].tolist() == [False, True]
