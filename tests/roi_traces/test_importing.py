@@ -245,6 +245,12 @@ def test_imagej_rois(tmp_path: Path) -> None:
     polygon.tofile(tmp_path / "one.roi")
     (alone,) = read_segmentations(tmp_path / "one.roi", shape=SHAPE)
     np.testing.assert_array_equal(alone.rois.to_masks()[0, 0], expected[0])
+    triangle = roifile.ImagejRoi.frompoints([(0, 0), (5, 0), (0, 5)], name="triangle")
+    triangle.roitype = roifile.ROI_TYPE.POLYGON
+    triangle.tofile(tmp_path / "triangle.roi")
+    (sloped,) = read_segmentations(tmp_path / "triangle.roi", shape=SHAPE)
+    # pixels have their centres between whole numbers: on the slope lie those of row + column = 4
+    np.testing.assert_array_equal(sloped.rois.to_masks()[0, 0], row + column < 4)
     with pytest.raises(RoiError, match="how large the field is"):
         read_segmentations(paths)
 
