@@ -33,7 +33,8 @@ def open_photons(source: Any, series: str | None = None) -> "NwbPhotonReader":
     Parameters
     ----------
     source : path-like or file object
-        An NWB file (HDF5), or an open binary file such as fsspec gives for a URL.
+        An NWB file (HDF5), or an open binary file such as fsspec gives for a URL: of one that keeps the blocks that it
+        has read (``fsspec.open(url, "rb", cache_type="blockcache")``), only what is asked for is fetched.
     series : str, optional
         Name of one PhotonEventSeries; by default all, each as a colour, in the order of their names.
 
