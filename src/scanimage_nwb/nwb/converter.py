@@ -46,7 +46,7 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
     flim : list of {'photons', 'histograms', 'lifetime', 'phasor', 'fit'}, optional
         What of the photons of a .siff is written beside their counts, by a `FlimInterface` for each channel. These
         take the conversion options of `FlimInterface`; unless told otherwise they fit two exponentials, and correct
-        motion if there is a `registration`.
+        motion if there is a `registration`. Of masks in `roi_interfaces`, decays, lifetimes and fits are written too.
     verbose : bool
         Show a progress bar while data are written.
 
@@ -145,8 +145,8 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
         """Return the options of an interface; photons of the regions in `roi_interfaces` are written too."""
         options = given.get(name, {})
         interface = self.flim_interfaces.get(name)
-        if interface is None or not self.roi_interfaces:
-            return options
+        if interface is None or not self.roi_interfaces or interface.masks is not None:
+            return options  # masks of the interface's own go before
         interface.regions = flim_regions(self.roi_interfaces, interface.imaging_extractor, metadata)
         if options.get("histograms") == "field":
             options = {**options, "histograms": ["field", "roi"]}
