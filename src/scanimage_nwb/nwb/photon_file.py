@@ -1,8 +1,7 @@
 """A PhotonEventSeries as a file of .siff pages that exists only in pieces, made when they are read.
 
 What a caller does not need is not inflated: delays alone give the histogram of the field, steps alone the counts of
-pixels. There is hence a file for each need, with pages in other places. Pages are raw or compressed, whichever is
-smaller, as ScanImage does.
+pixels. There is hence a file for each need, with pages in other places, raw or compressed, whichever is read sooner.
 """
 
 import threading
@@ -32,6 +31,8 @@ _HEAD_BYTES = 16
 _CACHED_BYTES = 8 << 20
 """Chunks of a column that are kept."""
 _MOST_OF_16_BITS = (1 << 16) - 1
+_EMPTY_PIXELS = 64
+"""Pixels to a photon in frames that are nearly empty."""
 _FEW_PIXELS = 1 << 12
 """Frames so small may well have a pixel with more photons than a count holds: then they are raw pages."""
 
@@ -182,7 +183,9 @@ class _PhotonFile:
         self._scratch = _Scratch(columns)
         n_photons = np.diff(columns.ends, prepend=0)
         n_pixels = columns.shape[0] * columns.shape[1]
-        is_raw = (6 * n_photons < 2 * n_pixels) | ((n_pixels < _FEW_PIXELS) & (n_photons > _MOST_OF_16_BITS))
+        # what is smaller as a whole; without delays, compressed pages are counted sooner unless they are nearly empty
+        is_raw = n_pixels > (_EMPTY_PIXELS if need is _Need.COUNTS else 3) * n_photons
+        is_raw |= (n_pixels < _FEW_PIXELS) & (n_photons > _MOST_OF_16_BITS)
         is_raw[columns.bright] = True
         if need is _Need.DELAYS:
             is_raw[:] = False
