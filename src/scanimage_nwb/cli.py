@@ -90,7 +90,8 @@ main.add_command(dandi)
 @click.option(
     "--flim",
     multiple=True,
-    help="Of a .siff, write also: photons, histograms, lifetime, phasor, fit; separated by commas, or repeat.",
+    help="Of a .siff, write also: photons, histograms, lifetime, phasor, fit; separated by commas, or repeat. With "
+    "--rois, histograms, lifetime and fit of each mask too.",
 )
 @click.option("--flim-bin-factor", type=int, help="So many delay bins of the histograms are added up.")
 @click.option("--flim-components", type=int, help="Exponentials of the fit. Default: 2.")

@@ -12,6 +12,7 @@ from pynwb import NWBFile
 from scanimage_nwb.errors import MetadataError
 from scanimage_nwb.extractors.siff import CountDtype
 from scanimage_nwb.nwb.flim_interface import FlimInterface, FlimProduct, options_of
+from scanimage_nwb.nwb.flim_regions import flim_regions
 from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface, WholeFileWriting
 from scanimage_nwb.nwb.registration import add_registration
 from scanimage_nwb.nwb.roi_interface import RoiTracesInterface
@@ -45,7 +46,7 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
     flim : list of {'photons', 'histograms', 'lifetime', 'phasor', 'fit'}, optional
         What of the photons of a .siff is written beside their counts, by a `FlimInterface` for each channel. These
         take the conversion options of `FlimInterface`; unless told otherwise they fit two exponentials, and correct
-        motion if there is a `registration`.
+        motion if there is a `registration`. Of masks in `roi_interfaces`, decays, lifetimes and fits are written too.
     verbose : bool
         Show a progress bar while data are written.
 
@@ -129,11 +130,29 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
                 interface.reader.use_registration(self.registration)
             moved = {"motion_corrected": bool(interface.reader.registration_dict)}
             given[name] = {**self._flim_options, **moved, **given.get(name, {})}
-        super().add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, conversion_options=given)
+        masks_are_there = not self.roi_interfaces
+        for name, interface in self.data_interface_objects.items():
+            if name in self.flim_interfaces and not masks_are_there:  # whose rows photons of regions point to
+                self._add_rois(nwbfile, metadata, given)
+                masks_are_there = True
+            interface.add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, **self._options_of(name, metadata, given))
         if self.registration is not None:
             add_registration(nwbfile, self.registration, write_corrected=self.write_corrected)
-        if self.roi_interfaces:
+        if not masks_are_there:
             self._add_rois(nwbfile, metadata, given)
+
+    def _options_of(self, name: str, metadata: Any, given: dict[str, dict]) -> dict[str, Any]:
+        """Return the options of an interface; photons of the regions in `roi_interfaces` are written too."""
+        options = given.get(name, {})
+        interface = self.flim_interfaces.get(name)
+        if interface is None or not self.roi_interfaces or interface.masks is not None:
+            return options  # masks of the interface's own go before
+        interface.regions = flim_regions(self.roi_interfaces, interface.imaging_extractor, metadata)
+        if options.get("histograms") == "field":
+            options = {**options, "histograms": ["field", "roi"]}
+        # masks alone have traces of lifetimes already, from which nothing is taken off
+        are_there = all("lifetime" in rois.segmentation.traces for rois in self.roi_interfaces)
+        return {"roi_lifetime": options["lifetime"] and not (are_there and not options.get("offset_s")), **options}
 
     def _add_rois(self, nwbfile: NWBFile, metadata: Any, options: dict) -> None:
         """Add masks and traces on the times of the first channel's series."""

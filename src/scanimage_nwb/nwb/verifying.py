@@ -57,7 +57,8 @@ def verify_nwbfile(
 
     Every pixel of every sample is compared, and the original frame indices with what the source gives. Of a .siff,
     photon counts are compared, whatever type of integer the file holds them in; of a PhotonEventSeries, pixel and delay
-    bin of every photon (delay bins alone, if photons were moved to correct motion).
+    bin of every photon (if photons were moved to correct motion: moved by the shifts in the file, or, if it holds none,
+    delay bins alone).
 
     Parameters
     ----------
@@ -86,7 +87,9 @@ def verify_nwbfile(
     )
     with closing(recording), _open_nwb(Path(path)) as nwbfile:
         checks = [
-            (_check_series if isinstance(series, TwoPhotonSeries) else _check_photons)(series, pages, recording)
+            _check_series(series, pages, recording)
+            if isinstance(series, TwoPhotonSeries)
+            else _check_photons(nwbfile, series, pages, recording)
             for series, pages in _series_with_pages(nwbfile)
             if series_names is None or series.name in series_names
         ]
@@ -150,16 +153,35 @@ def _of_another_recording(series: TimeSeries, recording: Recording) -> SeriesChe
     return SeriesCheck(series.name, series.data.shape[0], len(recording.index.sample_pages), 0, difference)
 
 
-def _check_photons(series: TimeSeries, last_pages: NDArray[np.int64], recording: Recording) -> SeriesCheck:
+def _check_photons(
+    nwbfile: NWBFile, series: TimeSeries, last_pages: NDArray[np.int64], recording: Recording
+) -> SeriesCheck:
     """Compare every photon of one series."""
     expected = _expected_pages(series, last_pages, recording)
     if expected is None or not recording.is_siff:
         return _of_another_recording(series, recording)
     reader = SiffReader.from_recording(recording, num_bins=int(series.tcspc_settings.num_bins))
     n_samples = series.data.shape[0]
-    sample, text, n_bytes = first_photon_difference(series, expected[:n_samples], reader)
+    pages = expected[:n_samples]
+    shifts = _shifts_in(nwbfile, last_pages, pages) if series.motion_corrected else None
+    sample, text, n_bytes = first_photon_difference(series, pages, reader, shifts)
     difference = None if sample < 0 else Difference(series.name, sample, text)
     return SeriesCheck(series.name, n_samples, len(expected), n_bytes, difference)
+
+
+def _shifts_in(
+    nwbfile: NWBFile, last_pages: NDArray[np.int64], pages: NDArray[np.int64]
+) -> dict[int, tuple[int, int]] | None:
+    """Return the motion that the file holds for pages (samples, planes); None if it holds none."""
+    n_planes, ophys = pages.shape[1], nwbfile.processing["ophys"]
+    for series, own in _series_with_pages(nwbfile):
+        suffixes = [""] if n_planes == 1 else [f"Plane{plane}" for plane in range(n_planes)]
+        names = [f"{series.name}MotionShifts{suffix}" for suffix in suffixes]
+        if np.array_equal(own, last_pages) and all(name in ophys.data_interfaces for name in names):
+            shifts = np.stack([np.round(ophys[name].data[:]).astype(np.int64) for name in names], axis=1)
+            pairs = ((int(dy), int(dx)) for dy, dx in shifts.reshape(-1, 2))
+            return dict(zip(pages.reshape(-1).tolist(), pairs, strict=True))
+    return None
 
 
 def _pixel_reader(recording: Recording) -> Callable[[NDArray[np.int64]], NDArray]:
