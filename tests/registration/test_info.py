@@ -11,11 +11,13 @@ from scanimage_nwb.errors import FormatError, FrameIndexError, UnsupportedFormat
 from scanimage_nwb.registration import RegistrationInfo, read_caiman, read_registration, read_suite2p, register
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def info() -> RegistrationInfo:
     rng = np.random.default_rng(0)
     bright = 20 * np.outer(np.hanning(32), np.hanning(24))
-    return register(rng.poisson(bright, (6, 2, 32, 24))).with_source({"file_name": "a.siff", "n_pages": 12})
+    return register(rng.poisson(bright, (6, 2, 32, 24)).astype(np.uint16)).with_source(
+        {"file_name": "a.siff", "n_pages": 12}
+    )
 
 
 def test_what_is_saved_comes_back(info: RegistrationInfo, tmp_path: Path) -> None:
