@@ -1,6 +1,7 @@
 """Motion shifts of frames, as whoever reads frames gives them."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,10 @@ def read_shifts(registration: RegistrationDict, pages: NDArray[np.int64], shape:
     shifts = np.zeros((len(pages), 2), np.int64)
     if not registration:
         return shifts
+    given = [registration.get(page, (0, 0)) for page in pages.tolist()]
+    if all(type(shift) is tuple and len(shift) == 2 and type(shift[0]) is type(shift[1]) is int for shift in given):
+        with suppress(OverflowError):
+            return np.array(given, np.int64).reshape(-1, 2) % np.array(shape)
     for i, page in enumerate(pages.tolist()):
         shift = registration.get(page)
         if shift is not None:
