@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pynwb
 import pytest
 
 from scanimage_nwb.errors import FormatError, PhotonRangeError, ScanImageNwbError, ScanImageNwbWarning
@@ -149,6 +150,25 @@ def test_header_text_that_holds_code_is_text(tmp_path: Path) -> None:
     assert reader.im_params.FastZ.userInfo == code
     str(reader.im_params)
     assert not trap.exists()
+
+
+@pytest.mark.parametrize("at", ["Appended text = li", "imagingSystem = 'FL"])
+def test_a_nul_within_a_text_does_not_stop_a_conversion(tmp_path: Path, at: str) -> None:
+    """HDF5 holds no NUL: h5py's ValueError came out of `convert`."""
+    written, _, data = write(tmp_path, page_kinds=("raw",), appended_text=[(1, "light on", 0.5)])
+    head = bytes(data).index(at.encode()) + len(at)
+    data[head] = 0
+    written.path.write_bytes(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ScanImageNwbWarning)
+        convert_recording([written.path], tmp_path / "out.nwb")
+    with pynwb.NWBHDF5IO(tmp_path / "out.nwb", "r") as io:
+        nwbfile = io.read()
+        settings = nwbfile.processing["ophys"]["ScanImageHeader"]["setting"].data[:]
+        texts = [str(value) for _, value in settings]
+        for table in nwbfile.events.values():
+            texts += [str(text) for text in table["annotation"].data[:]]
+    assert sum("\N{REPLACEMENT CHARACTER}" in text for text in texts) == 1
 
 
 def mutate(good: bytes, rng: np.random.Generator) -> bytes:
