@@ -10,6 +10,8 @@ pixels, with a jitter of 0.3 px of each of 2 planes, over 300 volumes. The error
 the truth after each plane's median is taken off. Peers on recordings of this kind, from the issue: siffpy 3.4 px at its
 default, 1.26 / 0.80 / 0.22 px at its best for 500 / 3,000 / 30,000 photons a frame; suite2p 1.1 2.46 / 1.30 / 0.63 px;
 --suite2p-python PATH measures suite2p anew, on the same frames in the same run.
+Of recordings that bleach to 30 %, eight seeds: 98.0 % exact; a template of the other frames aligned by the true motion
+98.1 %, which is the most that 300 frames give; one of the scene itself 99.5 %.
 Times are the second of two runs in one process, so that kernels are compiled, and are of whole recordings, reference
 included.
 """
