@@ -160,6 +160,20 @@ def test_what_makes_a_file_old(tmp_path: Path) -> None:
     assert json.loads(text)["output"] == outcome.output
 
 
+@pytest.mark.parametrize("section", ["registration", "rois", "sync"])
+def test_what_lies_beside_a_recording_counts(tmp_path: Path, section: str) -> None:
+    session = write_session(tmp_path / "root" / "s")
+    (session / "product").mkdir()
+    (session / "product" / "part.npy").write_text("1")
+    with (session / "session.yaml").open("a") as file:
+        file.write(f"{section}: {{file: product}}\n")
+    (job,) = jobs_of(tmp_path / "root", [session], tmp_path / "out", BatchOptions())
+    before = plan_job(job).fingerprint
+    (session / "product" / "part.npy").write_text("12")
+    after = plan_job(job).fingerprint
+    assert {name for name in before if before[name] != after[name]} == {"sources"}
+
+
 def test_two_sessions_of_one_name_and_a_file_of_others(tmp_path: Path) -> None:
     root, out = tmp_path / "root", tmp_path / "out"
     for mouse in ("x", "y"):

@@ -223,8 +223,8 @@ def _sources(session: Session) -> Iterator[Path]:
     for entry in session.file.recordings:
         paths = [session.path(name) for name in entry.files]
         yield from find_file_series(paths[0]).paths if len(paths) == 1 else paths
-    named = [one.file for one in session.file.registration] + [one.file for one in session.file.sync]
-    for name in named:
+    sections = (session.file.registration, session.file.rois, session.file.sync)
+    for name in dict.fromkeys(entry.file for section in sections for entry in section):
         if name is not None:
             path = session.path(name)
             yield from sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]

@@ -37,8 +37,12 @@ def init(folder: Path, timezone: str | None, metadata: Path | None, overwrite: b
     known = load_metadata_file(metadata) if metadata else None
     path = write_session_file(folder, timezone=timezone, metadata=known, overwrite=overwrite)
     document = PlacedYaml(path.read_text(encoding="utf-8"), path)
-    names = ", ".join(entry["name"] for entry in document.data["recordings"])
-    click.echo(f"wrote {path}: recordings {names}; {len(document.blanks)} blanks")
+    click.echo(f"wrote {path}")
+    click.echo(f"  recordings: {', '.join(entry['name'] for entry in document.data['recordings'])}")
+    for section in ("registration", "rois", "sync"):
+        for entry in document.data.get(section, []):
+            click.echo(f"  {section}: {entry['file']}, of {entry['recording']}")
+    click.echo(f"  {len(document.blanks)} blanks, which only you can fill in:")
     for place in document.blanks:
         click.echo(f"  line {document.line(place):3}: {'.'.join(map(str, place))}")
 

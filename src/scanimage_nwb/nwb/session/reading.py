@@ -27,7 +27,7 @@ __all__ = [
 
 SESSION_FILE_NAME = "session.yaml"
 METADATA_FILE_NAME = "metadata.yaml"
-_SECTIONS_OF_A_RECORDING = ("flim", "registration", "sync")
+_SECTIONS_OF_A_RECORDING = ("flim", "registration", "rois", "sync")
 _QUOTES = "; put it in quotes"
 
 
@@ -281,10 +281,12 @@ def _cross_check(file: SessionFile, folder: Path) -> Iterator[tuple[Place, str]]
     moved = {entry.recording or _candidates(file, entry)[:1] for entry in file.registration if entry.recording} | {
         name for entry in file.registration for name in _candidates(file, entry) if entry.recording is None
     }
-    for rank, flim in enumerate(file.flim):
-        of_this = flim.recording or next(iter(_candidates(file, flim)), None)
-        if flim.motion_corrected and of_this not in moved:
-            yield ("flim", rank, "motion_corrected"), f"motion_corrected is true, but {of_this} has no registration"
+    for section in ("flim", "rois"):
+        for rank, entry in enumerate(getattr(file, section)):
+            of_this = entry.recording or next(iter(_candidates(file, entry)), None)
+            if entry.motion_corrected and of_this not in moved:
+                text = f"motion_corrected is true, but {of_this} has no registration"
+                yield (section, rank, "motion_corrected"), text
 
 
 def _candidates(file: SessionFile, entry: Any) -> list[str]:
