@@ -95,7 +95,7 @@ class _Run:
                 self._failed(key, MetadataError(text), None)
                 del self.plans[key]
         for key, plan in self.plans.items():
-            if plan.is_current:
+            if plan.is_current and not plan.needs_report:
                 size = (self.out / plan.output).stat().st_size
                 self._ended(
                     Outcome(key, "up to date", str(plan.output), source_bytes=plan.source_bytes, file_bytes=size)

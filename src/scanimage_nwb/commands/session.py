@@ -104,6 +104,7 @@ def _refuse_options_of_recordings(path: Path) -> None:
 @click.option("--timezone", help="Time zone of the computers that recorded, where a session does not say it.")
 @click.option("--stub-test", is_flag=True, help="Write the first 100 samples of every recording only, for a try.")
 @click.option("--verify", is_flag=True, help="Compare every file with its recordings, bit for bit.")
+@click.option("--report", is_flag=True, help="Write a page to look at, beside every file.")
 @click.option("--leave-blanks-out", is_flag=True, help="Convert sessions that still have blanks.")
 @click.option("--overwrite", is_flag=True, help="Replace files that no batch has written.")
 @click.option("--workers", type=click.IntRange(min=1), help="Sessions at a time; with --slurm, jobs.")
