@@ -23,15 +23,14 @@ from scanimage_nwb.testing import write_demo_session
 
 PARTS = {
     "images": "TwoPhotonSeriesTiffChannel1",
-    "lifetimes": "PhotonEventSeriesSiffChannel1",
-    "regions": "ImageSegmentation / PlaneSegmentation",
+    "lifetime": "PhotonEventSeriesSiffChannel1",
+    "rois": "ImageSegmentation / PlaneSegmentation",
 }
-"""Name of each picture, and title of the part of the page that it shows."""
-TRACES = "Traces of Fluorescence / RoiResponseSeries"
+"""Section of the page, whose name its picture has, and title of the part of it that is shown."""
 WIDTH, MARGIN = 1180, 10
-FIND_PART = """title => {
+FIND_PART = """([section, title]) => {
     const headings = [...document.querySelectorAll("h3, h2, footer")];
-    const rank = headings.findLastIndex(heading => heading.textContent === title);
+    const rank = headings.findIndex(one => one.textContent === title && one.closest("#" + section));
     const top = headings[rank].getBoundingClientRect().top + window.scrollY;
     return [top, headings[rank + 1].getBoundingClientRect().top + window.scrollY];
 }"""
@@ -62,7 +61,7 @@ def draw_masks(recording: Path) -> np.ndarray:
     labels = np.zeros((mean.shape[2], *mean.shape[:2]), np.uint16)
     for plane in range(len(labels)):
         smooth = gaussian_filter(mean[..., plane], 1)
-        found, n_found = label(smooth > smooth.min() + 0.45 * np.ptp(smooth))
+        found, n_found = label(smooth > smooth.min() + 0.3 * np.ptp(smooth))
         kept = [own for own in range(1, n_found + 1) if (found == own).sum() > 20]
         for own in kept:
             labels[plane][found == own] = labels.max() + 1
@@ -98,11 +97,9 @@ def photograph(page_path: Path, folder: Path) -> list[Path]:
         page.goto(page_path.as_uri())
         for name, title in PARTS.items():
             made.append(folder / f"{name}.png")
-            top, bottom = page.evaluate(FIND_PART, title)
+            top, bottom = page.evaluate(FIND_PART, [name, title])
             box = {"x": MARGIN, "y": top - MARGIN, "width": WIDTH - 2 * MARGIN, "height": bottom - top}
             page.screenshot(path=made[-1], clip=box, full_page=True)
-        made.append(folder / "traces.png")
-        page.get_by_role("img", name=TRACES, exact=True).screenshot(path=made[-1])
         opened.close()
     return made
 

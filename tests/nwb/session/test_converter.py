@@ -9,6 +9,8 @@ import numpy as np
 import pynwb
 import pytest
 import tifffile
+from neuroconv import BaseDataInterface
+from pynwb import TimeSeries
 
 from scanimage_nwb import open_recording
 from scanimage_nwb.errors import MetadataError, ScanImageNwbWarning, SessionFileError, TimeAxisError
@@ -144,6 +146,25 @@ def test_registration_of_each_recording(folder: Path) -> None:
         assert {f"MotionReferences{word}", f"MotionCorrection{word}", f"TwoPhotonSeries{word}MotionShifts"} <= set(
             items
         )
+
+
+class Treadmill(BaseDataInterface):
+    """What a lab adds."""
+
+    def add_to_nwbfile(self, nwbfile: pynwb.NWBFile, metadata: Any, *, speed: float = 0.0) -> None:
+        nwbfile.add_acquisition(TimeSeries(name="Treadmill", data=[speed] * 3, rate=1.0, unit="m/s"))
+
+
+def test_interface_of_a_lab(folder: Path) -> None:
+    converter = SessionConverter(describe(folder, "timezone: UTC\nrecordings: {name: b, files: b_00001.tif}\n"))
+    converter.add_interface("Treadmill", Treadmill(), speed=2.0)
+    with pytest.raises(ValueError, match="there is an interface 'Treadmill' already; known are Imaging, Treadmill"):
+        converter.add_interface("Treadmill", Treadmill())
+    converter.run_conversion(nwbfile_path=folder / "out.nwb")
+    assert read(folder / "out.nwb").acquisition["Treadmill"].data[0] == 2
+    options = {"Treadmill": {"speed": 3.0}}
+    converter.run_conversion(nwbfile_path=folder / "more.nwb", conversion_options=options)
+    assert read(folder / "more.nwb").acquisition["Treadmill"].data[0] == 3
 
 
 def test_masks_of_two_recordings(folder: Path) -> None:
