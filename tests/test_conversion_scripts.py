@@ -142,7 +142,7 @@ def test_all_sessions(tmp_path: Path) -> None:
     assert (result.returncode, "Traceback" in result.stderr) == (0, False)
     assert "2 sessions: 1 converted, 1 up to date, 0 failed" in result.stdout
     for name in ("day1", "day2"):
-        assert shapes(tmp_path / "out" / f"{name}.nwb") == {"TwoPhotonSeries": (3, 16, 12)}
+        assert shapes(tmp_path / "out" / f"{name}.nwb") == {"TwoPhotonSeries": (3, 12, 16)}
     with (tmp_path / "out" / "summary.csv").open() as file:
         assert {line["session"]: line["n_verified"] for line in csv.DictReader(file)} == {
             "m1__day1": "0",
