@@ -56,6 +56,10 @@ def run_batch(
     ScanImageNwbError
         If the cluster cannot be had.
     """
+    if options is not None and options.report:
+        from scanimage_nwb.report import need_packages
+
+        need_packages()
     root, out = (Path(path).expanduser().absolute() for path in (root, out))
     folders = find_sessions(root, pattern, but_not=out)
     out.mkdir(parents=True, exist_ok=True)

@@ -70,6 +70,10 @@ def convert(
     PATHS is one file of the recording (the others are found beside it), exactly its files in the order of time, or a
     folder that holds one recording. A folder with a session.yaml (see init) is converted as that says.
     """
+    if report_after:
+        from scanimage_nwb.report import need_packages
+
+        need_packages()
     writing = {name: options[name] for name in ("timezone", "stub_test", "overwrite", "workers", "cloud")}
     writing["progress"] = _JsonProgress() if as_json else True
     session_path = session_file_in(paths)

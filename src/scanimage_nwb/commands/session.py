@@ -30,6 +30,7 @@ _OPTIONS_OF_A_SESSION = {
 @command
 def init(folder: Path, timezone: str | None, metadata: Path | None, overwrite: bool) -> None:
     """Look at a folder and write its session.yaml: what was found, and blanks for what only you know."""
+    from scanimage_nwb.nwb.session.reading import place_name
     from scanimage_nwb.nwb.session.template import write_session_file
     from scanimage_nwb.nwb.session.yaml_places import PlacedYaml
     from scanimage_nwb.nwb.user_metadata import load_metadata_file
@@ -44,7 +45,7 @@ def init(folder: Path, timezone: str | None, metadata: Path | None, overwrite: b
             click.echo(f"  {section}: {entry['file']}, of {entry['recording']}")
     click.echo(f"  {len(document.blanks)} blanks, which only you can fill in:")
     for place in document.blanks:
-        click.echo(f"  line {document.line(place):3}: {'.'.join(map(str, place))}")
+        click.echo(f"  line {document.line(place):3}: {place_name(place)}")
 
 
 def convert_session_file(
@@ -76,10 +77,16 @@ def convert_session_file(
     """
     from scanimage_nwb.nwb.session.converting import convert_session
     from scanimage_nwb.nwb.session.reading import read_session_file
+    from scanimage_nwb.nwb.session.yaml_places import BLANK
     from scanimage_nwb.nwb.user_metadata import load_metadata_file
 
     _refuse_options_of_recordings(path)
-    session = read_session_file(path, leave_blanks_out=leave_blanks_out)
+    try:
+        session = read_session_file(path, leave_blanks_out=leave_blanks_out)
+    except SessionFileError as error:
+        if any(f"is still {BLANK}" in problem for problem in error.problems):
+            click.echo("hint: --leave-blanks-out converts without what is still blank", err=True)
+        raise
     known = load_metadata_file(metadata) if metadata else None
     return convert_session(session, output or Path.cwd(), metadata=known, **options)
 

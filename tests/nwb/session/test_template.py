@@ -182,11 +182,14 @@ def test_command_lists_the_blanks(folder: Path) -> None:
     lines = (folder / "session.yaml").read_text().splitlines()
     listed = [line.split() for line in result.stdout.splitlines() if line.startswith("  line")]
     assert len(listed) > 10
-    for _, number, name in listed:
-        assert lines[int(number.rstrip(":")) - 1].lstrip(" -").startswith(name.rpartition(".")[2])
+    for _, number, *name in listed:
+        assert lines[int(number.rstrip(":")) - 1].lstrip(" -").startswith(name[-1].rpartition(".")[2])
     result = CliRunner().invoke(main, ["convert", str(folder)])
     assert result.exit_code == 1
     assert result.stderr.count("error: ") == len(listed)
+    assert "hint: --leave-blanks-out" in result.stderr
+    for _, number, *name in listed:
+        assert f"session.yaml, line {number} {' '.join(name)} is still ???" in result.stderr
     result = CliRunner().invoke(main, ["convert", str(folder), "--plane", "1", "--leave-blanks-out"])
     assert "says what is converted; write it there, in place of the option --plane" in result.stderr
 

@@ -21,6 +21,7 @@ __all__ = [
     "Session",
     "field_description",
     "is_siff",
+    "place_name",
     "read_session_file",
     "session_of",
 ]
@@ -143,12 +144,12 @@ def _ask(place: Place) -> str:
     """Ask for what a blank stands for."""
     description = field_description(place)
     expected = f" with {description}" if description else ""
-    return f"{_name(place)} is still {BLANK}; replace it{expected}, or delete the line to leave it out"
+    return f"{place_name(place)} is still {BLANK}; replace it{expected}, or delete the line to leave it out"
 
 
 def _say(place: Place, error: Any) -> str:
     """Put an error of pydantic into words."""
-    name, value = _name(place), error["input"]
+    name, value = place_name(place), error["input"]
     if error["type"] == "extra_forbidden":
         known = _known_keys(place[:-1])
         near = difflib.get_close_matches(str(place[-1]), known, n=1)
@@ -164,8 +165,23 @@ def _say(place: Place, error: Any) -> str:
     return f"{name} is {found}; expected {expected}{way_out}" + (f"; did you mean {near[0]}?" if near else "")
 
 
-def _name(place: Place) -> str:
-    """Return a place as people write it, its entries counted from 1."""
+def place_name(place: Place) -> str:
+    """Return a place of a session file as people write it, its entries counted from 1.
+
+    Parameters
+    ----------
+    place : tuple of str and int
+        Keys and ranks from the top.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> place_name(("recordings", 0, "files"))
+    'recordings 1.files'
+    """
     text = ""
     for part in place:
         text += f" {part + 1}" if isinstance(part, int) else f"{'.' if text else ''}{part}"
