@@ -4,8 +4,8 @@
     python tests/benchmarks/bench_batch.py --full    besides, sessions of 105 MB on one worker and on two
 
 The program fails if a file is missing, not whole, or not equal to its source, or if the second run converts anything
-but the two sessions that were mended. Beyond one computer workers share a disk or a network: the last lines simulate how
-long 500 sessions take, at the speed that was measured here, and for how many workers the shared path is enough.
+but the two sessions that were mended. Beyond one computer workers share a disk or a network: the last lines simulate
+how long 500 sessions take, at the speed that was measured here, and for how many workers the shared path is enough.
 """
 
 import argparse
