@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JSON",
+    "MOTION",
     "OVERWRITE",
     "PARTS",
     "PATH",
@@ -23,6 +24,7 @@ __all__ = [
     "ROI_DETAILS",
     "SYNC",
     "TIMEZONE",
+    "asked_motion",
     "asked_photons",
     "asked_registration",
     "asked_rois",
@@ -45,10 +47,25 @@ PARTS: tuple[Option, ...] = (
     ),
 )
 
+MOTION: tuple[Option, ...] = (
+    click.option(
+        "--smoothness",
+        type=float,
+        help="Spread of the motion's step from volume to volume, in pixels: 0.2 for very dim data that hardly move, "
+        "inf for frames that know nothing of each other. Default: learned.",
+    ),
+    click.option(
+        "--share-planes/--own-planes",
+        default=None,
+        help="Whether the planes of a volume move together, or each on its own. Default: learned.",
+    ),
+)
+
 REGISTRATION_FILE = click.option("--registration", type=PATH, help="Take the motion in this file (see register).")
 REGISTRATION: tuple[Option, ...] = (
     REGISTRATION_FILE,
     click.option("--register", "register_first", is_flag=True, help="Find the motion first, and write it too."),
+    *MOTION,
     click.option("--write-corrected", is_flag=True, help="Write the corrected movies too."),
 )
 
@@ -204,6 +221,22 @@ def asked_photons(options: Mapping[str, Any]) -> dict[str, Any]:
     return {"flim": products, "flim_options": details, "count_dtype": options["count_dtype"]}
 
 
+def asked_motion(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the options of `MOTION` say of how motion is found, as `SiffReader.register` takes it.
+
+    Parameters
+    ----------
+    options : mapping
+        Options of the command.
+
+    Returns
+    -------
+    dict
+        Those that were given.
+    """
+    return {name: options[name] for name in ("smoothness", "share_planes") if options.get(name) is not None}
+
+
 def asked_registration(
     open_recording: "Callable[[], Recording]", options: Mapping[str, Any]
 ) -> "RegistrationInfo | None":
@@ -228,6 +261,9 @@ def asked_registration(
     path, register_first = options["registration"], options.get("register_first", False)
     if path is not None and register_first:
         raise ValueError("--registration and --register exclude each other; give one")
+    motion = asked_motion(options)
+    if motion and not register_first:
+        raise ValueError(f"--{next(iter(motion)).replace('_', '-')} says how motion is found; it needs --register")
     if path is None and not register_first:
         if options.get("write_corrected", False):
             raise ValueError("--write-corrected needs --registration FILE or --register")
@@ -236,7 +272,7 @@ def asked_registration(
 
     with SiffReader.from_recording(open_recording()) as reader:
         if path is None:
-            reader.register()
+            reader.register(**motion)
         else:
             reader.use_registration(path)
         return reader.registration_info

@@ -10,12 +10,14 @@ from scanimage_nwb.command_line import command
 from scanimage_nwb.commands.arguments import all_recordings, one_recording, open_one
 from scanimage_nwb.commands.options import (
     JSON,
+    MOTION,
     OVERWRITE,
     PARTS,
     PATH,
     REGISTRATION_FILE,
     ROI_DETAILS,
     TIMEZONE,
+    asked_motion,
     asked_registration,
     asked_rois,
     with_options,
@@ -52,17 +54,19 @@ def inspect(paths: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--max-shift", type=click.IntRange(min=1), help="Largest shift in pixels. Default: 15.")
 @click.option("--subpixel", is_flag=True, help="Find fractions of a pixel.")
 @click.option("--picture", type=PATH, help="Draw shifts, references and means (.png, .pdf, .svg).")
-@with_options(OVERWRITE, JSON)
+@with_options(*MOTION, OVERWRITE, JSON)
 @command
 def register(
     paths: tuple[Path, ...],
     output: Path,
     method: str,
     channel: int,
+    max_shift: int | None,
+    subpixel: bool,
     picture: Path | None,
     overwrite: bool,
     as_json: bool,
-    **details: Any,
+    **options: Any,
 ) -> None:
     """Find the motion of a recording, and keep it in a file for `convert` and `SiffReader.use_registration`."""
     from scanimage_nwb.siff_reader import SiffReader
@@ -70,7 +74,7 @@ def register(
     if output.exists() and not overwrite:
         raise FileExistsError(f"{output} is there already; choose another name, or replace it with --overwrite")
     with SiffReader.from_recording(open_one(paths)) as reader:
-        reader.register(method, channel, **details)
+        reader.register(method, channel, max_shift=max_shift, subpixel=subpixel, **asked_motion(options))
         info = reader.registration_info
         assert info is not None
         info.save(output)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from scanimage_nwb.command_line import command
 from scanimage_nwb.commands.options import PATH
@@ -96,7 +97,7 @@ def _refuse_options_of_recordings(path: Path) -> None:
     context = click.get_current_context()
     for option in context.command.params:
         name = option.name or ""
-        given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if given and name not in _OPTIONS_OF_A_SESSION:
             raise SessionFileError(
                 [f"{path} says what is converted; write it there, in place of the option {option.opts[0]}"]

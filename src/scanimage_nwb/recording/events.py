@@ -7,6 +7,7 @@ import numpy as np
 
 from scanimage_nwb.formats.files import ReadOnlyFile
 from scanimage_nwb.formats.scanimage_page_text import PageText, parse_page_text
+from scanimage_nwb.formats.scanimage_tiff import decode_text
 from scanimage_nwb.recording.recording import Recording
 
 __all__ = ["RecordedEvent", "read_events", "trigger_times"]
@@ -76,7 +77,7 @@ def read_events(recording: Recording) -> list[RecordedEvent]:
             for page in pages.tolist():
                 text = file.read(int(offset[page]), min(int(n_bytes[page]), _MAX_TEXT_BYTES))
                 if any(pattern.search(text) for pattern in _ANYTHING):
-                    found = parse_page_text(text.decode("latin-1"), source=f"{table.path}, page {page}")
+                    found = parse_page_text(decode_text(text), source=f"{table.path}, page {page}")
                     events += _events_of_page(found, first_page + page, float(recording.timestamp_s[first_page + page]))
         first_page += table.n_pages
     unique = dict.fromkeys((event.source, event.time_s, event.text) for event in events)

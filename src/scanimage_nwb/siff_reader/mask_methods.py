@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scanimage_nwb.siff_reader import histograms, mask_sums
-from scanimage_nwb.siff_reader.frame_methods import FrameMethods
-from scanimage_nwb.siff_reader.masks import Masks, make_masks
+from scanimage_nwb.siff_reader.frame_methods import Edge, FrameMethods
+from scanimage_nwb.siff_reader.masks import Masks, leave_out_edges, make_masks
 from scanimage_nwb.siff_reader.open_siff import Frames
 from scanimage_nwb.siff_reader.photon_blocks import ReadRequest
 from scanimage_nwb.siff_reader.shifts import RegistrationDict
@@ -28,6 +28,7 @@ class MaskMethods(FrameMethods):
         registration_dict: RegistrationDict | None = None,
         *,
         color_channel: int | None = 0,
+        edge: Edge = "wrap",
     ) -> NDArray:
         """Sum the photons of every frame within a mask; parameters as for `sum_masks`.
 
@@ -35,7 +36,7 @@ class MaskMethods(FrameMethods):
         ----------
         mask : array-like, shape (rows, columns) or (planes, rows, columns)
             Boolean, or weights. With planes, each frame gets the mask of its plane.
-        frames, registration_dict, color_channel
+        frames, registration_dict, color_channel, edge
             As for `get_frames`.
 
         Returns
@@ -43,7 +44,8 @@ class MaskMethods(FrameMethods):
         ndarray of uint64, shape (frames,)
             float64 for weights.
         """
-        return self.sum_masks(np.asarray(mask)[np.newaxis], frames, registration_dict, color_channel=color_channel)[0]
+        stack = np.asarray(mask)[np.newaxis]
+        return self.sum_masks(stack, frames, registration_dict, color_channel=color_channel, edge=edge)[0]
 
     def sum_masks(
         self,
@@ -52,6 +54,7 @@ class MaskMethods(FrameMethods):
         registration_dict: RegistrationDict | None = None,
         *,
         color_channel: int | None = 0,
+        edge: Edge = "wrap",
     ) -> NDArray:
         """Sum the photons of every frame within many masks, in one pass over the file.
 
@@ -59,8 +62,8 @@ class MaskMethods(FrameMethods):
         ----------
         masks : array-like, shape (masks, rows, columns) or (masks, planes, rows, columns)
             Boolean, or weights; overlaps are allowed. With planes, each frame gets the mask of its plane.
-        frames, registration_dict, color_channel
-            As for `get_frames`.
+        frames, registration_dict, color_channel, edge
+            As for `get_frames`: sums are those of its frames.
 
         Returns
         -------
@@ -75,10 +78,18 @@ class MaskMethods(FrameMethods):
             If a page is damaged.
         """
         request = self._request(frames, color_channel, registration_dict)
-        own, plane = self._masks(masks, request), self._plane[request.pages]
+        whole = self._masks(masks, request)
+        own, plane = self._within_edges(whole, request, edge)
         if self._source is None:
-            return mask_sums.sum_pixels(self.recording, request, own, plane)
-        return mask_sums.sum_photons(self._source, request, own, plane)
+            found = mask_sums.sum_pixels(self.recording, request, own, plane)
+        else:
+            found = mask_sums.sum_photons(self._source, request, own, plane)
+        if edge in {"wrap", 0}:
+            return found
+        added = whole.n_pixels(whole.planes(self._plane[request.pages])) - own.n_pixels(own.planes(plane))
+        value = np.empty((), self.recording.dtype if self._source is None else np.uint16)
+        value[()] = edge  # as frames hold it
+        return found + (added * value).astype(found.dtype)
 
     def sum_masks_flim(
         self,
@@ -90,6 +101,7 @@ class MaskMethods(FrameMethods):
         offset_s: float = 0.0,
         harmonic: int = 1,
         color_channel: int | None = 0,
+        edge: Edge = "wrap",
     ) -> tuple[NDArray, NDArray]:
         """Return the lifetime of all photons within each mask, frame by frame.
 
@@ -99,6 +111,8 @@ class MaskMethods(FrameMethods):
             As for `sum_masks`.
         frames, method, registration_dict, offset_s, harmonic, color_channel
             As for `flim_map`.
+        edge : 'wrap' or number
+            Whether photons that a shift brings in at the opposite edge count; a number leaves them out.
 
         Returns
         -------
@@ -108,7 +122,7 @@ class MaskMethods(FrameMethods):
             As `sum_masks` gives them.
         """
         request, source = self._delay_request(frames, color_channel, registration_dict)
-        own, plane = self._masks(masks, request, class_bits=8), self._plane[request.pages]
+        own, plane = self._within_edges(self._masks(masks, request, class_bits=8), request, edge)
         if method == "phasor":
             return histograms.average_masks(source, request, own, plane, self._phasor_table(harmonic))
         self._check_method(method)
@@ -119,6 +133,11 @@ class MaskMethods(FrameMethods):
         stack = np.asarray(masks)
         stack = stack[np.newaxis] if stack.ndim == 2 else stack
         return make_masks(stack, request.shape, self.recording.n_planes, class_bits=class_bits)
+
+    def _within_edges(self, masks: Masks, request: ReadRequest, edge: Edge) -> tuple[Masks, NDArray[np.int64]]:
+        """Return masks, without what came in from beyond the edge if that is filled, and the plane of each page."""
+        plane = self._plane[request.pages]
+        return (masks, plane) if edge == "wrap" else leave_out_edges(masks, plane, request.shifts, request.shape)
 
     def _phasor_table(self, harmonic: int) -> NDArray[np.complex128]:
         """Return the phasor of a photon in each delay bin."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scanimage_nwb.kernels.photon_sums import sum_classes
 from scanimage_nwb.recording import Recording
 from scanimage_nwb.siff_reader.frames import read_counts, roll
-from scanimage_nwb.siff_reader.masks import Masks, as_counts
+from scanimage_nwb.siff_reader.masks import Masks, as_counts, find_bands
 from scanimage_nwb.siff_reader.photon_blocks import Block, PhotonSource, ReadRequest
 
 __all__ = ["sum_photons", "sum_pixels"]
@@ -26,13 +26,16 @@ def sum_photons(source: PhotonSource, request: ReadRequest, masks: Masks, plane:
     if masks.weights is not None:
         return _weigh(lambda part: read_counts(source, part), request, masks.weights, own)
     out = np.empty((len(request.pages), masks.n_masks), np.int64)
-    runs = masks.runs[0] if len(masks.groups) == 1 else np.empty((masks.n_planes, 0, 2), np.int64)
+    runs, bands = np.empty((masks.n_planes, 0, 2), np.int64), np.empty((masks.n_planes, 0), np.int64)
+    if len(masks.groups) == 1:
+        runs, bands = masks.runs[0], find_bands(masks.groups[0].classes, request.shape)
     places = len(masks.groups), masks.n_classes
 
     def work(block: Block) -> None:
         for part in block.parts(max(1, _MOST_PLACES // (places[0] * places[1]))):
             found = np.empty((len(part.rows), *places), np.int64)
-            sum_classes(part.data, part.rows, request.shape, masks.stacked, runs, own[part.cut], found, part.faults)
+            geometry = masks.stacked, runs, bands, own[part.cut]
+            sum_classes(part.data, part.rows, request.shape, *geometry, found, part.faults)
             for i, group in enumerate(masks.groups):
                 out[part.cut, group.masks] = group.sum(np.ascontiguousarray(found[:, i, 1 : group.n_classes]))
 

@@ -6,13 +6,22 @@ groups of a few: each group has no more classes than it has subsets, and a pass 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["MaskGroup", "Masks", "as_counts", "find_runs", "make_masks", "whole_field"]
+__all__ = [
+    "MaskGroup",
+    "Masks",
+    "as_counts",
+    "find_bands",
+    "find_runs",
+    "leave_out_edges",
+    "make_masks",
+    "whole_field",
+]
 
 _FEW_RUNS = 4
 """Runs of pixels are listed where they hold so many pixels on average."""
@@ -86,6 +95,16 @@ class Masks:
         """Runs of pixels of one class, as `kernels.photon_sums` takes them, of each group."""
         return tuple(find_runs(group.classes) for group in self.groups)
 
+    def n_pixels(self, plane: NDArray[np.int64]) -> NDArray:
+        """Return the pixels of each mask on given planes of the masks, or their weights together, (masks, n)."""
+        if self.weights is not None:
+            return self.weights.sum(axis=2)[:, plane]
+        found = np.empty((self.n_masks, self.n_planes), np.int64)
+        for group in self.groups:
+            per_class = np.array([np.bincount(own, minlength=group.n_classes)[1:] for own in group.classes])
+            found[group.masks] = group.sum(per_class).T
+        return found[:, plane]
+
     def planes(self, plane: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the plane of the masks that holds for pages of these planes.
 
@@ -104,6 +123,49 @@ class Masks:
         if (plane < 0).any() or (plane >= self.n_planes).any():
             raise ValueError("masks are given for each plane, but a frame asked for is flyback and lies in none")
         return plane
+
+
+def leave_out_edges(
+    masks: Masks, plane: NDArray[np.int64], shifts: NDArray[np.int64], shape: tuple[int, int]
+) -> tuple[Masks, NDArray[np.int64]]:
+    """Take from masks what a shift brought in from beyond the edge of the frame.
+
+    Parameters
+    ----------
+    masks : Masks
+        As `make_masks` makes them.
+    plane : ndarray of int64, shape (n,)
+        Plane of each page, -1 for flyback.
+    shifts : ndarray of int64, shape (n, 2)
+        dy and dx of each page, not negative and smaller than the page: remainders of height and width.
+    shape : tuple of int
+        Height and width of a page.
+
+    Returns
+    -------
+    masks : Masks
+        With a plane for every plane and shift that occur together.
+    plane : ndarray of int64, shape (n,)
+        Which of these each page has.
+
+    Examples
+    --------
+    >>> masks = make_masks(np.ones((1, 2, 3), bool), (2, 3), 1)
+    >>> cut, plane = leave_out_edges(masks, np.array([0, 0]), np.array([[0, 2], [0, 0]]), (2, 3))
+    >>> cut.groups[0].classes[plane].tolist()
+    [[1, 1, 0, 1, 1, 0], [1, 1, 1, 1, 1, 1]]
+    """
+    kinds, own = np.unique(np.column_stack([masks.planes(plane), shifts]), axis=0, return_inverse=True)
+    outside = np.zeros((len(kinds), *shape), bool)
+    for pixels, shift in zip(outside, kinds[:, 1:].tolist(), strict=True):
+        for axis, (by, n) in enumerate(zip(shift, shape, strict=True)):
+            np.moveaxis(pixels, axis, 0)[slice(0, by) if by <= n / 2 else slice(by - n, None)] = True
+    flat = outside.reshape(len(kinds), -1)
+    groups = [
+        replace(group, classes=np.where(flat, np.uint16(0), group.classes[kinds[:, 0]])) for group in masks.groups
+    ]
+    weights = None if masks.weights is None else np.where(flat, 0.0, masks.weights[:, kinds[:, 0]])
+    return Masks(masks.n_masks, len(kinds), tuple(groups), weights), own.reshape(-1).astype(np.int64)
 
 
 def make_masks(
@@ -223,6 +285,31 @@ def find_runs(classes: NDArray[np.uint16]) -> NDArray[np.int64]:
         padded = np.pad(own, (0, most - len(own)), mode="edge")
         runs[plane] = np.column_stack([padded, classes[plane, padded - 1]])
     return runs
+
+
+def find_bands(classes: NDArray[np.uint16], shape: tuple[int, int]) -> NDArray[np.int64]:
+    """Return the bands of rows in which every row has the same classes.
+
+    Parameters
+    ----------
+    classes : ndarray of uint16, shape (planes, pixels)
+    shape : tuple of int
+        Height and width of a page.
+
+    Returns
+    -------
+    ndarray of int64, shape (planes, bands)
+        The row behind the last one of each band; the last one repeated where planes have fewer.
+
+    Examples
+    --------
+    >>> find_bands(np.array([[0, 1, 0, 1, 2, 2]], np.uint16), (3, 2)).tolist()
+    [[2, 3]]
+    """
+    by_row = classes.reshape(len(classes), *shape)
+    stops = [np.append(np.flatnonzero((own[1:] != own[:-1]).any(axis=1)) + 1, shape[0]) for own in by_row]
+    most = max(len(own) for own in stops)
+    return np.stack([np.pad(own, (0, most - len(own)), mode="edge") for own in stops])
 
 
 def whole_field(n_pixels: int) -> Masks:
