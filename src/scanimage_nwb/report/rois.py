@@ -63,7 +63,7 @@ def _outline_pictures(table: Any, backgrounds: dict[str, NDArray[np.float64]], g
         volume = np.repeat(volume.max(axis=2, keepdims=True), n_planes, axis=2)
     if n_planes > _MOST_PLANES:
         group.notes.append(f"All {n_planes} planes are seen from above.")
-        volume, masks, n_planes = volume.max(axis=2, keepdims=True), masks.any(axis=3, keepdims=True), 1
+        volume, masks, n_planes = volume.max(axis=2, keepdims=True), np.asarray(masks.any(axis=3, keepdims=True)), 1
     pictures = []
     for plane in range(n_planes):
         own = masks[..., plane]
