@@ -69,6 +69,7 @@ def test_examples_in_their_order(newcomer: Path) -> None:
     assert len(blocks("python")) == 7
     printed = run([sys.executable, "-c", "\n".join(blocks("python"))], newcomer)
     assert "(40, 128, 96, 3) 7.5" in printed
+    assert "('Y', 'X', 'H') (64, 64)" in printed
     assert "(2, 96, 128, 3)" in printed
     assert "(2, 64, 64) " in printed
     assert "(40, 2) (40, 2)" in printed
