@@ -182,7 +182,7 @@ def test_output_of_a_batch_is_valid(tmp_path: Path) -> None:
             f"flim: {{photons: true}}\nmetadata:\n  NWBFile: {{session_id: {name}, institution: E, "
             'experimenter: ["Doe, Jane"], experiment_description: Rest., keywords: [two-photon]}\n'
             "  Subject: {subject_id: m1, species: Mus musculus, sex: F, age: P90D, description: Adult.}\n"
-            '  Ophys: {ImagingPlanes: {"*": {location: V1, indicator: GCaMP8m, excitation_lambda: 920.0}}}\n'
+            '  Ophys: {ImagingPlanes: {"*": {location: Primary visual area, indicator: G, excitation_lambda: 920.0}}}\n'
         )
     out = tmp_path / "out"
     outcomes = run_batch(tmp_path / "root", out, options=BatchOptions(), cluster=ClusterOptions(workers=1))

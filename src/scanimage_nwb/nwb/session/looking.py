@@ -93,7 +93,8 @@ def look_at(folder: Path) -> Look:
         recording = open_recording(files[0], warn=False)
         recordings.append(FoundRecording(name, recording, format_description(describe_recording(recording))))
     masks = tuple(find_masks(folder, recordings, [path for path, _ in left_out]))
-    taken = {one.path for one in masks}
+    others = {path for path, _ in left_out}
+    taken = {one.path for one in masks if one.recording is not None or one.path in others}
     return Look(
         folder,
         tuple(recordings),
