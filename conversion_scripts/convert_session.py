@@ -96,7 +96,7 @@ def convert_demo() -> None:
     for path in session_to_nwb(data_dir, DEMO_DIR / "nwb", timezone="UTC"):
         print(f"converted it to {path} ({path.stat().st_size / 1e6:.1f} MB)")
         print(f'look at it:  python -c "import pynwb; print(pynwb.read_nwb({str(path)!r}))"')
-    print(f"your own:    python {Path(__file__).name} DATA_DIR OUTPUT_DIR")
+    print(f"your own:    python {sys.argv[0]} DATA_DIR OUTPUT_DIR")
 
 
 @click.command(help=__doc__)

@@ -225,8 +225,8 @@ def check_rois(rois: RoiSet, shape: tuple[int, ...]) -> None:
     if rois.shape[1:] == tuple(shape[1:]):
         if rois.shape[0] == 1:
             raise RoiError(
-                f"{message}: say which plane they belong to (RoiSet.in_plane; in the shell --roi-plane), or repeat "
-                "them through all (RoiSet.through_planes)"
+                f"{message}: say which plane they belong to (RoiSet.in_plane; in the shell --roi-plane, in a session "
+                "file plane), or repeat them through all (RoiSet.through_planes)"
             )
         raise RoiError(f"{message}: expected masks for each plane of the recording, without flyback")
     turned = " Rows and columns seem to be exchanged." if rois.shape[:0:-1] == tuple(shape[1:]) else ""
