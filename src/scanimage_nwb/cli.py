@@ -408,6 +408,9 @@ def _verify(nwbfile_path: Path, sources: tuple[Path, ...], as_json: bool) -> "li
             click.echo(f"{check.series}: {text}: equal to the source")
         else:
             click.echo(f"{check.series}: sample {check.difference.sample}: {check.difference.text}")
+    if checks.missing:
+        text = f"not in the file: {', '.join(checks.missing)}"
+        click.echo(json.dumps({"event": "missing", "parts": checks.missing}) if as_json else text)
     return checks
 
 

@@ -26,6 +26,7 @@ from scanimage_nwb.nwb import (
     place_on_one_clock,
     read_pulse_times,
     rising_edges,
+    verify_nwbfile,
 )
 from scanimage_nwb.recording import open_recording
 from scanimage_nwb.registration import RegistrationInfo
@@ -169,6 +170,7 @@ def test_counts_lifetimes_shifts_and_traces_share_one_axis(how: str, tmp_path: P
         "TwoPhotonSeriesFrameNumbers",
         "RoiResponseSeries",
     }, names
+    assert [check.difference for check in verify_nwbfile(path, [siff.path])] == [None, None]
     nwbfile = pynwb.read_nwb(path)  # a reader that follows the links
     shifts = nwbfile.processing["ophys"]["TwoPhotonSeriesMotionShifts"]
     assert shifts.timestamps[:].tolist() == nwbfile.acquisition["TwoPhotonSeries"].timestamps[:].tolist()
