@@ -133,6 +133,38 @@ def test_trains_of_something_else_are_refused(pulses: NDArray[np.float64], words
         match_pulses(np.arange(500) / 30, pulses + 12)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_train_that_holds_the_recording_twice_is_refused(shape: str) -> None:
+    """Residuals of two matches differ by chance: that tells nothing."""
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        events = SHAPES[shape](rng, 400, 30.0)
+        twice = np.concatenate([events, events[-1] + 7.77 + events]) + rng.normal(0, 2e-4, 800)
+        with pytest.raises(TimeAxisError, match="shifted by"):
+            match_pulses(events, twice)
+        found = match_pulses(events, twice, start_near_s=float(events[-1] + 7.77 + events[0] + 0.01))
+        assert (found.pulse_of_event == np.arange(400, 800)).all()
+
+
+def test_long_uneven_trains_are_looked_up_by_their_steps() -> None:
+    """Too long to try every pulse; the train begins before the recording, ends too early, and has lost pulses."""
+    rng = np.random.default_rng(5)
+    train = fire(
+        rng,
+        SHAPES["uneven"](rng, 60_000, 30.0),
+        drift_ppm=50.0,
+        jitter_s=20e-6,
+        lost=0.05,
+        extra_before=9,
+        glitches=10,
+        run_on_before=300,
+        cut_end=9000,
+    )
+    found = match_pulses(train.events_s, train.pulses_s)
+    check(train, found)
+    check_indices(train, found)
+
+
 def test_a_wandering_clock_is_followed() -> None:
     frames = np.arange(20_000) / 30
     true = 40 + frames + 2e-3 * np.sin(frames / 120)

@@ -51,8 +51,10 @@ _UNEVEN_ZONES = 12
 _LEAST_WINDOW = 0.02
 """Fraction of a step within which a shifted match is taken for one, so that shifts are not ruled out too lightly."""
 _ENOUGH_RESIDUALS = 100
-_BY_CHANCE = 5.0
-"""The logarithm of two variances differs by as much over the square root of their number, and it says nothing."""
+_CHANCE_OF_SAME = 5.0
+"""Of residuals of much the same pulses: two standard deviations and a half, were they others."""
+_CHANCE_OF_OTHERS = 20.0
+"""Of residuals of other pulses, as of a recording that was played twice: six standard deviations."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -243,28 +245,31 @@ def log_odds_against(
         if allowed_s[0] <= best.predicted_s[0] + k * step <= allowed_s[1]:
             there = _zone_cost(pulses, best, pattern, rare, zones, k * step)
             for_count = _for_count(rare, abs(k)) if abs(k) <= silent[int(k > 0)] else 0.0
-            against.append(here[0] - for_count - there[0] - _worse(here[1], there[1], here[2], there[2]))
+            worse = _worse(here[1], there[1], here[2], there[2], _CHANCE_OF_SAME)
+            against.append(here[0] - for_count - there[0] - worse)
             shifts.append(k)
     if not against:
         return -np.inf, 0
     return float(np.logaddexp.reduce(against)), shifts[int(np.argmax(against))]
 
 
-def _worse(sigma_s: float, other_sigma_s: float, n: int, other_n: int) -> float:
+def _worse(sigma_s: float, other_sigma_s: float, n: int, other_n: int, by_chance: float) -> float:
     """Return what speaks against another match for the spread of its residuals, if that is clearly larger.
 
+    The logarithm of two variances differs by `by_chance` over the square root of their number, and it says nothing.
     Residuals of neighbours are not independent of each other: each counts a quarter.
     """
     n = min(n, other_n)
     if n < _ENOUGH_RESIDUALS:
         return 0.0
     larger = 2 * float(np.log(max(other_sigma_s, 1e-6) / max(sigma_s, 1e-6)))
-    return n / 8 * max(0.0, larger - _BY_CHANCE / np.sqrt(n))
+    return n / 8 * max(0.0, larger - by_chance / np.sqrt(n))
 
 
 def worse_fit(best: Hypothesis, other: Hypothesis) -> float:
     """Return what speaks against another hypothesis for the spread of its residuals."""
-    return _worse(best.sigma_s, other.sigma_s, int(best.matched.sum()), int(other.matched.sum()))
+    n, other_n = int(best.matched.sum()), int(other.matched.sum())
+    return _worse(best.sigma_s, other.sigma_s, n, other_n, _CHANCE_OF_OTHERS)
 
 
 def _zones(events: Floats, pattern: EventPattern) -> list[tuple[int, int]]:
