@@ -100,6 +100,23 @@ def test_one_pulse_more_or_less_at_an_end_is_refused(what: dict[str, int]) -> No
     assert found.report.identified_by == "anchor"
 
 
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_a_stray_pulse_in_phase_beyond_an_end(side: str) -> None:
+    """Just beyond it may be the first event's or the last's; ten steps away it is no reason to doubt the count."""
+    frames = np.arange(1000) / 30
+    for steps, is_refused in ((1, True), (10, False), (31, False)):
+        stray = -steps / 30 if side == "before" else frames[-1] + steps / 30
+        pulses = np.sort(np.append(frames, stray)) + np.random.default_rng(0).normal(0, 20e-6, 1001)
+        if is_refused:
+            with pytest.raises(TimeAxisError, match="goes on in phase"):
+                match_pulses(frames, pulses)
+        else:
+            found = match_pulses(frames, pulses)
+            assert (found.pulse_of_event == np.arange(1000) + (side == "before")).all()
+            assert (found.report.n_extra_before, found.report.n_extra_after) == (side == "before", side == "after")
+            assert found.report.identified_by == "count"
+
+
 def test_counts_are_not_taken_for_evidence_if_they_shall_not() -> None:
     frames = np.arange(500) / 30
     assert match_pulses(frames, frames + 5).report.identified_by == "count"

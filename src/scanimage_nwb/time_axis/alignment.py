@@ -6,12 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scanimage_nwb.errors import TimeAxisError
-from scanimage_nwb.time_axis.evidence import (
-    Hypothesis,
-    is_complete,
-    log_odds_against,
-    rarity,
-)
+from scanimage_nwb.time_axis.evidence import Hypothesis, log_odds_against, rarity, silent_steps
 from scanimage_nwb.time_axis.matching import EventPattern, describe_events
 from scanimage_nwb.time_axis.refusals import ambiguous, check_drift
 from scanimage_nwb.time_axis.report import AlignmentReport, PulseAlignment
@@ -101,7 +96,7 @@ def match_pulses(
     by = "spacing"
     if anchor is not None or start_near_s is not None:
         by = "anchor"
-    elif trust_count and is_complete(pulses, best, pattern):
+    elif trust_count and any(silent_steps(pulses, best, pattern)):
         rare = rarity(pulses, best, pattern)
         alone = log_odds_against(events, pulses, pattern, best, [], rare, allowed, trust_count=False)[0]
         by = "spacing" if np.exp(min(alone, 0.0)) <= _ODDS else "count"

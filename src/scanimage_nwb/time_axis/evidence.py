@@ -27,9 +27,9 @@ __all__ = [
     "Rarity",
     "evaluate",
     "full_cost",
-    "is_complete",
     "log_odds_against",
     "rarity",
+    "silent_steps",
     "worse_fit",
 ]
 
@@ -173,12 +173,12 @@ def cost(
     return total
 
 
-def is_complete(pulses: Floats, found: Hypothesis, pattern: EventPattern) -> bool:
+def _is_complete(pulses: Floats, found: Hypothesis, pattern: EventPattern) -> bool:
     """Tell whether the train holds the first event and the last, and no pulse in phase beyond them."""
-    return min(_silent_steps(pulses, found, pattern)) == SILENCE
+    return min(silent_steps(pulses, found, pattern)) == SILENCE
 
 
-def _silent_steps(pulses: Floats, found: Hypothesis, pattern: EventPattern) -> tuple[int, int]:
+def silent_steps(pulses: Floats, found: Hypothesis, pattern: EventPattern) -> tuple[int, int]:
     """Return how many steps before the first event, and after the last, hold no pulse in phase, up to SILENCE.
 
     None, if the first event or the last has no pulse.
@@ -210,7 +210,7 @@ def full_cost(pulses: Floats, found: Hypothesis, pattern: EventPattern, rare: Ra
     extra[found.pulse[found.matched]] = False
     span = (float(found.predicted_s[0]), float(found.predicted_s[-1]))
     total = cost(found.matched, pulses[extra], span, pattern.step_s, rare)
-    if trust_count and is_complete(pulses, found, pattern):
+    if trust_count and _is_complete(pulses, found, pattern):
         total -= _for_count(rare, 1)
     return total
 
@@ -239,7 +239,7 @@ def log_odds_against(
             against.append(own - full_cost(pulses, other, pattern, rare, trust_count) - worse_fit(best, other))
             shifts.append(round(ahead / step))
     zones = _zones(events, pattern)
-    silent = _silent_steps(pulses, best, pattern) if trust_count else (0, 0)
+    silent = silent_steps(pulses, best, pattern) if trust_count else (0, 0)
     here = _zone_cost(pulses, best, pattern, rare, zones, 0.0)
     for k in [k for k in range(-SILENCE, SILENCE + 1) if k]:
         if allowed_s[0] <= best.predicted_s[0] + k * step <= allowed_s[1]:
