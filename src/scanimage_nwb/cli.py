@@ -15,6 +15,7 @@ from scanimage_nwb import __version__
 from scanimage_nwb.archive_commands import dandi, report, validate
 from scanimage_nwb.command_line import command, quick_imports, run_plainly
 from scanimage_nwb.errors import VerificationError
+from scanimage_nwb.motion_options import motion_options
 from scanimage_nwb.session_commands import batch, convert_session_file, init, session_file_in
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ main.add_command(dandi)
     "--registration", type=click.Path(path_type=Path), help="Write the motion in this file too (see register)."
 )
 @click.option("--register", "register_first", is_flag=True, help="Find the motion first, and write it too.")
+@motion_options
 @click.option("--write-corrected", is_flag=True, help="Write the corrected movies too.")
 @click.option("--rois", type=click.Path(path_type=Path), help=_ROI_HELP)
 @click.option("--roi-plane", type=click.IntRange(min=0), help=_ROI_PLANE_HELP)
@@ -125,6 +127,7 @@ def convert(
     cloud: bool,
     registration: Path | None,
     register_first: bool,
+    motion: dict[str, Any],
     write_corrected: bool,
     rois: Path | None,
     roi_plane: int | None,
@@ -187,7 +190,7 @@ def convert(
         workers=workers,
         cloud=cloud,
         sync=SyncOptions(sync, sync_fires_per, sync_name, sync_first_pulse, sync_start_near) if sync else None,
-        registration=_registration_of(sources, registration, register_first, write_corrected),
+        registration=_registration_of(sources, registration, register_first, write_corrected, motion),
         write_corrected=write_corrected,
         rois=RoiOptions(rois, plane=roi_plane, dff_window_s=dff_window) if rois else None,
         count_dtype=count_dtype,
@@ -227,11 +230,17 @@ def _flim_of(flim: tuple[str, ...], **options: float | None) -> dict[str, Any]:
 
 
 def _registration_of(
-    sources: tuple[Path, ...], path: Path | None, register_first: bool, write_corrected: bool
+    sources: tuple[Path, ...],
+    path: Path | None,
+    register_first: bool,
+    write_corrected: bool,
+    motion: dict[str, Any],
 ) -> "RegistrationInfo | None":
     """Return the motion that `convert` was asked to write, None for none."""
     if path is not None and register_first:
         raise ValueError("--registration and --register exclude each other; give one")
+    if motion and not register_first:
+        raise ValueError(f"--{next(iter(motion)).replace('_', '-')} says how motion is found; it needs --register")
     if path is None and not register_first:
         if write_corrected:
             raise ValueError("--write-corrected needs --registration FILE or --register")
@@ -240,7 +249,7 @@ def _registration_of(
 
     with SiffReader.from_recording(_open_one(sources)) as reader:
         if path is None:
-            reader.register()
+            reader.register(**motion)
         else:
             reader.use_registration(path)
         return reader.registration_info
@@ -268,6 +277,7 @@ def _open_one(sources: tuple[Path, ...]) -> "Recording":
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@motion_options
 @command
 def register(
     paths: tuple[Path, ...],
@@ -276,6 +286,7 @@ def register(
     channel: int,
     max_shift: int | None,
     subpixel: bool,
+    motion: dict[str, Any],
     picture: Path | None,
     overwrite: bool,
     as_json: bool,
@@ -286,7 +297,7 @@ def register(
     if output.exists() and not overwrite:
         raise FileExistsError(f"{output} is there already; choose another name, or replace it with --overwrite")
     with SiffReader.from_recording(_open_one(_recording_in(paths))) as reader:
-        reader.register(method, channel, max_shift=max_shift, subpixel=subpixel)
+        reader.register(method, channel, max_shift=max_shift, subpixel=subpixel, **motion)
         info = reader.registration_info
         assert info is not None
         info.save(output)
@@ -365,7 +376,7 @@ def traces(
         channel_name=channel,
         plane_index=plane,
         slice_sample=slice_sample,
-        registration=_registration_of(sources, registration, False, False),
+        registration=_registration_of(sources, registration, False, False, {}),
         timezone=timezone,
         overwrite=overwrite,
     )

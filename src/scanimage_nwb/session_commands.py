@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from scanimage_nwb.command_line import command
 from scanimage_nwb.errors import SessionFileError
@@ -14,6 +15,19 @@ if TYPE_CHECKING:
     from scanimage_nwb.nwb.session import ConvertedSession
 
 __all__ = ["batch", "convert_session_file", "init", "session_file_in"]
+
+_SAID_BY_THE_SESSION = (
+    "channels",
+    "plane",
+    "slice_sample",
+    "registration",
+    "register_first",
+    "smoothness",
+    "share_planes",
+    "write_corrected",
+    "sync",
+)
+"""Options of `convert` that a session's file has words for."""
 
 _PATH = click.Path(path_type=Path)
 
@@ -95,9 +109,7 @@ def convert_session_file(
 
     changed = click.get_current_context()
     unused = [
-        name
-        for name in ("channels", "plane", "slice_sample", "registration", "register_first", "write_corrected", "sync")
-        if changed.params.get(name)
+        name for name in _SAID_BY_THE_SESSION if changed.get_parameter_source(name) is ParameterSource.COMMANDLINE
     ]
     if unused:
         raise SessionFileError([f"{path} says what is converted; write it there, in place of the option {unused[0]}"])

@@ -1,7 +1,9 @@
 """Registration of motion that is known: error, share of exact shifts, and time.
 
     python tests/benchmarks/bench_registration.py           small, a minute
-    python tests/benchmarks/bench_registration.py --full    more seeds, and the headline recording of 40,416 frames
+    python tests/benchmarks/bench_registration.py --full    more seeds, and up to 40,416 frames
+    python tests/benchmarks/bench_registration.py --headline [--folder DIR]   that many frames from a .siff and a TIFF,
+                                                            with their reading: 3 GB of disk, kept if DIR is given
 
 Scenes are 25 blobs of sigma 6 px on 128 x 256 pixels with 10 % background; motion is AR(1) (0.9, within 6 px) in whole
 pixels, with a jitter of 0.3 px of each of 2 planes, over 300 volumes. The error is the mean distance of the shifts from
@@ -12,13 +14,19 @@ included.
 """
 
 import argparse
+import resource
+import tempfile
 import time
 import warnings
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from scanimage_nwb.errors import ScanImageNwbWarning
 from scanimage_nwb.registration import RegistrationInfo, register
+from scanimage_nwb.siff_reader import SiffReader
+from scanimage_nwb.testing import write_scanimage_recording, write_siff_recording
 from scanimage_nwb.testing.moving_scenes import (
     Movie,
     alignment_error,
@@ -100,7 +108,7 @@ class Repeated:
         return self._frames[volumes % len(self._frames), plane]
 
 
-def headline(sizes: tuple[int, ...]) -> None:
+def lengths(sizes: tuple[int, ...]) -> None:
     """Print the time of long recordings, without their reading."""
     movie = benchmark_movie(1500, 1)
     for n_frames in sizes:
@@ -110,18 +118,74 @@ def headline(sizes: tuple[int, ...]) -> None:
         print(f"{n_frames} frames, 1,500 photons: {seconds:6.1f} s, {1e3 * seconds / n_frames:.2f} ms a frame")
 
 
+def write_long(folder: Path, kind: str, n_frames: int) -> Path:
+    """Write a recording of 2 planes of 256 x 128 pixels and 1,500 photons a frame; the scene moves as in the table."""
+    rng = np.random.default_rng(3)
+    scenes = 1500 * np.array([blob_scene((256, 128), 25, 6.0, rng) for _ in range(2)])
+    motion = np.round(ar1_motion(n_frames // 2, rng)).astype(int)
+    layout: dict[str, Any] = {"n_planes": 2, "n_volumes": n_frames // 2, "shape": (256, 128)}
+
+    def moved(page: int) -> np.ndarray:
+        return np.roll(scenes[page % 2], tuple(motion[page // 2]), (0, 1))
+
+    if kind == "siff":
+        written = write_siff_recording(
+            folder, **layout, scene=lambda page, *_: moved(page)[np.newaxis], keep_photons=False
+        )
+        path = written.path
+    else:
+        still = rng.poisson(scenes, (100, *scenes.shape)).astype(np.int16)
+        path = write_scanimage_recording(
+            folder,
+            **layout,
+            page_value=lambda page, *_: np.roll(still[page // 2 % 100, page % 2], tuple(motion[page // 2]), (0, 1)),
+            keep_pages=False,
+        ).paths[0]
+    np.save(folder / "motion.npy", motion)
+    return path
+
+
+def headline(n_frames: int, folder: Path) -> None:
+    """Print the time from opening a file to its shifts, and the largest memory; files that are there are used."""
+    for kind in ("siff", "tiff"):
+        own = folder / f"{kind}_{n_frames}"
+        own.mkdir(parents=True, exist_ok=True)
+        path = next((p for p in own.iterdir() if (own / "motion.npy").exists() and p.suffix in {".siff", ".tif"}), None)
+        path = path or write_long(own, kind, n_frames)
+        for run_name in ("first", "second"):
+            start = time.perf_counter()
+            with SiffReader(path) as reader:
+                reader.register()
+                info = reader.registration_info
+            seconds = time.perf_counter() - start
+            assert info is not None
+            left = alignment_error(info.shift_table(), np.load(own / "motion.npy")[:, np.newaxis])
+            exact = 100 * (left == 0).all(axis=2).mean()
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(
+                f"{path.name}, {n_frames} frames of 256 x 128, with reading, {run_name} time: {seconds:6.1f} s (asked "
+                f"for 40,416: 25), {1e3 * seconds / n_frames:.2f} ms a frame, {exact:.1f} % exact, {peak:.0f} MB"
+            )
+
+
 def main() -> None:
     """Run what the arguments say."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--headline", type=int, nargs="?", const=40416, metavar="FRAMES")
+    parser.add_argument("--folder", type=Path, help="where the files of --headline are, or go to stay")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ScanImageNwbWarning)
     register(benchmark_movie(500, 0, n_volumes=40).frames, subpixel=True)
     register(benchmark_movie(3000, 0, n_volumes=40).frames)
+    if arguments.headline:
+        with tempfile.TemporaryDirectory() as folder:
+            headline(arguments.headline, arguments.folder or Path(folder))
+        return
     whole_pixels(range(1, 6) if arguments.full else range(1, 2))
     fractions(np.random.default_rng(1))
     hard_cases(np.random.default_rng(2))
-    headline((5000, 10000, 20000, 40416) if arguments.full else (5000, 10000))
+    lengths((5000, 10000, 20000, 40416) if arguments.full else (5000, 10000))
 
 
 if __name__ == "__main__":

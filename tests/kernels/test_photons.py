@@ -11,7 +11,7 @@ from scanimage_nwb.kernels.photon_counts import count_photons
 from scanimage_nwb.kernels.photon_histograms import class_histogram, class_histogram_reference
 from scanimage_nwb.kernels.photon_lists import SPARE_PHOTONS, decode_photons, decode_photons_reference
 from scanimage_nwb.kernels.photon_sums import sum_classes, sum_classes_reference
-from scanimage_nwb.siff_reader.masks import find_runs
+from scanimage_nwb.siff_reader.masks import find_bands, find_runs
 
 NUM_BINS = 50
 
@@ -80,26 +80,30 @@ def test_every_kernel_agrees_with_its_reference(shape: tuple[int, int], seed: in
     n_classes=st.integers(1, 5),
     n_planes=st.integers(1, 3),
     n_groups=st.integers(1, 3),
-    blocky=st.booleans(),
+    regions=st.sampled_from(["scattered", "blocky", "striped"]),
     seed=st.integers(0, 1 << 30),
 )
 def test_classes_agree_with_their_reference(
-    shape: tuple[int, int], n_classes: int, n_planes: int, n_groups: int, blocky: bool, seed: int
+    shape: tuple[int, int], n_classes: int, n_planes: int, n_groups: int, regions: str, seed: int
 ) -> None:
-    """Of drawn regions (runs of pixels) and scattered ones (no runs), page by page and together."""
+    """Of drawn regions (runs of pixels), stripes (bands of rows) and scattered ones, page by page and together."""
     rng = np.random.default_rng(seed)
     data, rows = make_block(rng, shape, 7)
     n_pixels = shape[0] * shape[1]
     classes = rng.integers(0, n_classes, (n_planes, n_groups, n_pixels)).astype(np.uint16)
-    if blocky:
+    if regions == "blocky":
         classes = np.sort(classes, axis=2)
+    elif regions == "striped":
+        by_row = classes.reshape(n_planes, n_groups, *shape)
+        by_row[:, :, 1:-1] = by_row[:, :, :1]
     plane = rng.integers(0, n_planes, 7)
     faults = np.zeros((7, len(FAULTS)), np.int64)
     first = np.ascontiguousarray(classes[:, 0])
     runs = find_runs(first)
     sums = np.empty((7, n_groups, n_classes), np.int64)
-    no_runs = np.empty((n_planes, 0, 2), np.int64)
-    sum_classes(data, rows, shape, classes, runs if n_groups == 1 else no_runs, plane, sums, faults)
+    no_runs, no_bands = np.empty((n_planes, 0, 2), np.int64), np.empty((n_planes, 0), np.int64)
+    bands = find_bands(first, shape) if regions == "striped" and n_groups == 1 else no_bands
+    sum_classes(data, rows, shape, classes, runs if n_groups == 1 else no_runs, bands, plane, sums, faults)
     out, pooled = np.empty((7, n_classes - 1, NUM_BINS), np.int64), np.empty((1, n_classes - 1, NUM_BINS), np.int64)
     class_histogram(data, rows, shape, NUM_BINS, first, runs, plane, out, faults)
     class_histogram(data, rows, shape, NUM_BINS, first, runs, plane, pooled, faults)
@@ -157,16 +161,18 @@ def test_photons_out_of_range_are_counted_and_dropped() -> None:
 
 
 @pytest.mark.parametrize("extra", [-1, 1])
-@pytest.mark.parametrize("scattered", [False, True])
-def test_counts_that_disagree_with_the_strip(extra: int, scattered: bool) -> None:
+@pytest.mark.parametrize("regions", ["scattered", "blocky", "striped"])
+def test_counts_that_disagree_with_the_strip(extra: int, regions: str) -> None:
     counts = np.array([20, 0, 10, 0], "<u2").tobytes()
     strip = np.zeros(30 + extra, "<u2").tobytes()
     data, rows = np.frombuffer(counts + strip, np.uint8), np.array([[COMPRESSED, 8, len(strip), 0, 0, 0]])
     _, _, bounds, faults = decode(data, rows, (2, 2))
     assert bounds.tolist() == [0, 0]
-    classes, plane = np.array([[0, 1, 0, 1] if scattered else [0, 0, 1, 1]], np.uint16), np.zeros(1, np.int64)
-    runs = np.empty((1, 0, 2), np.int64) if scattered else np.array([[[2, 0], [4, 1]]])
-    sum_classes(data, rows, (2, 2), classes[:, np.newaxis], runs, plane, np.empty((1, 1, 2), np.int64), faults)
+    classes, plane = np.array([[0, 0, 1, 1] if regions == "blocky" else [0, 1, 0, 1]], np.uint16), np.zeros(1, np.int64)
+    runs = np.array([[[2, 0], [4, 1]]]) if regions == "blocky" else np.empty((1, 0, 2), np.int64)
+    bands = np.array([[2]]) if regions == "striped" else np.empty((1, 0), np.int64)
+    geometry = classes[:, np.newaxis], runs, bands, plane
+    sum_classes(data, rows, (2, 2), *geometry, np.empty((1, 1, 2), np.int64), faults)
     class_histogram(data, rows, (2, 2), NUM_BINS, classes, runs, plane, np.empty((1, 1, NUM_BINS), np.int64), faults)
     assert faults[0].tolist() == [0, 0, -3 * extra, 0, 0]
 
@@ -203,7 +209,8 @@ def test_rows_that_point_outside_the_block_touch_nothing(row: list[int]) -> None
     assert faults[0].tolist() == [0, 0, 0, 0, 1]
     runs, plane, classes = np.array([[[8, 0], [16, 1]]]), np.zeros(1, np.int64), np.zeros((1, 1, 16), np.uint16)
     faults[:] = 0
-    sum_classes(data, rows, (4, 4), classes, runs, plane, np.empty((1, 1, 2), np.int64), faults)
+    geometry = classes, runs, np.array([[4]]), plane
+    sum_classes(data, rows, (4, 4), *geometry, np.empty((1, 1, 2), np.int64), faults)
     assert faults[0].tolist() == [0, 0, 0, 0, 1]
     if row[0] != PLAIN:
         faults[:] = 0

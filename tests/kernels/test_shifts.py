@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from scanimage_nwb.kernels.gaussian import convolve_both_axes, convolve_both_axes_reference
 from scanimage_nwb.kernels.motion_chain import forward_backward, forward_backward_reference
 from scanimage_nwb.kernels.random_walk import smooth_walks, smooth_walks_reference
 from scanimage_nwb.kernels.shift_likelihood import (
@@ -22,8 +23,9 @@ def test_listed_surfaces(n_shifts: int, first: int, dtype: type) -> None:
     frames = (rng.poisson(0.3, (3, 12, 9)) * (1 if dtype is np.uint16 else -1.5)).astype(dtype)
     template = rng.normal(size=(12 + first + n_shifts, 9 + first + n_shifts + 32)).astype(np.float32)
     found = np.empty((3, n_shifts, n_shifts), np.float32)
-    listed_surfaces(frames, template, first, n_shifts, found)
-    expected = surfaces_reference(frames, template, np.full((3, 2), first), (n_shifts, n_shifts))
+    which = np.array([2, 0, 1])
+    listed_surfaces(frames, which, template, first, n_shifts, found)
+    expected = surfaces_reference(frames[which], template, np.full((3, 2), first), (n_shifts, n_shifts))
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
@@ -49,11 +51,21 @@ def test_bin_frames_leaves_out_what_fills_no_square() -> None:
 def test_add_shifted() -> None:
     rng = np.random.default_rng(3)
     frames, first = rng.poisson(3, (5, 6, 7)).astype(np.uint16), rng.integers(0, 5, (5, 2))
-    weight = np.array([1, 0, 2.5, 1, 1], np.float32)
     found, expected = np.zeros((11, 12), np.float32), np.zeros((11, 12))
-    add_shifted(frames, first, weight, found)
-    add_shifted_reference(frames, first, weight, expected)
+    for which, sign in ((np.array([4, 0, 1, 3]), 1.0), (np.array([3, 1]), -1.0)):
+        add_shifted(frames, which, first[which], sign, found)
+        add_shifted_reference(frames, which, first[which], sign, expected)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_taps", [1, 5, 31])
+def test_convolve_both_axes(n_taps: int) -> None:
+    rng = np.random.default_rng(6)
+    images, half = rng.normal(size=(2, 13, 19)).astype(np.float32), rng.random(n_taps // 2 + 1).astype(np.float32)
+    taps = np.concatenate([half[:0:-1], half])
+    found = np.empty_like(images)
+    convolve_both_axes(images, taps, found)
+    np.testing.assert_allclose(found, convolve_both_axes_reference(images, taps), rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("n_planes", [1, 2])
@@ -63,11 +75,14 @@ def test_forward_backward_adds_up_every_path(n_planes: int, jump: float) -> None
     likelihood = rng.random((3, n_planes, 3, 3)).astype(np.float32) + 0.01
     step, jitter = (np.array([0.2, 0.6, 0.2], np.float32), jump), (np.array([0.1, 0.8, 0.1], np.float32), 0.1)
     expected, expected_evidence = forward_backward_reference(likelihood, step, jitter)
-    found = np.empty_like(likelihood)
-    evidence = forward_backward(likelihood, step, jitter, found)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert evidence == pytest.approx(expected_evidence, abs=1e-4)
-    assert forward_backward(likelihood, step, jitter, found[:0]) == pytest.approx(expected_evidence, abs=1e-4)
+    for spare in (0, 5):
+        padded = np.pad(likelihood, ((0, 0), (0, 0), (0, 0), (0, spare)))
+        found = np.empty_like(padded)
+        evidence = forward_backward(padded, step, jitter, found)
+        np.testing.assert_allclose(found[..., :3], expected, atol=1e-5)
+        assert not found[..., 3:].any()
+        assert evidence == pytest.approx(expected_evidence, abs=1e-4)
+        assert forward_backward(padded, step, jitter, found[:0]) == pytest.approx(expected_evidence, abs=1e-4)
 
 
 def test_smooth_walks() -> None:

@@ -92,6 +92,8 @@ def test_commands(paths: tuple[Path, ...], tmp_path: Path) -> None:
     again = run("register", paths[0], "-o", registered)
     assert again.exit_code == 1
     assert "is there already" in again.output
+    info = RegistrationInfo.load(registered)
+    assert (info.parameters["smoothness"], info.parameters["share_planes"]) == (None, None)
     out = tmp_path / "a.nwb"
     assert run("convert", paths[0], "-o", out, "--registration", registered, "--timezone", "UTC").exit_code == 0
     module = read_nwb(out).processing["ophys"]
@@ -99,11 +101,27 @@ def test_commands(paths: tuple[Path, ...], tmp_path: Path) -> None:
     np.testing.assert_array_equal(module["TwoPhotonSeriesChannel1MotionShiftsPlane0"].data[:], expected)
 
 
+def test_what_is_known_of_the_motion_is_told(paths: tuple[Path, ...], tmp_path: Path) -> None:
+    registered, out = tmp_path / "reg.h5", tmp_path / "a.nwb"
+    assert run("register", paths[0], "-o", registered, "--smoothness", "inf", "--own-planes").exit_code == 0
+    info = RegistrationInfo.load(registered)
+    assert (info.parameters["smoothness"], info.parameters["share_planes"]) == (np.inf, False)
+    assert info.parameters["found"]["step_px"] is None
+    options = ("--register", "--smoothness", "0", "--share-planes", "--timezone", "UTC")
+    result = run("convert", paths[0], "-o", out, *options)
+    assert result.exit_code == 0, result.output
+    shifts = read_nwb(out).processing["ophys"]["TwoPhotonSeriesChannel1MotionShiftsPlane0"].data[:]
+    assert len(np.unique(shifts, axis=0)) == 1  # no step: nothing moves
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--write-corrected",), "needs --registration"),
         (("--register", "--registration", "a.h5"), "exclude each other"),
+        (("--smoothness", "0.5"), "--smoothness says how motion is found; it needs --register"),
+        (("--own-planes", "--registration", "a.h5"), "--share-planes says how motion is found"),
+        (("--register", "--smoothness", "-1"), "smoothness is -1.0"),
     ],
 )
 def test_options_that_do_not_go_together(

@@ -73,6 +73,58 @@ def test_edges_of_every_read_are_filled(tmp_path: Path, method: str) -> None:
         assert (frames[0, outside] == 7).all()
 
 
+SHIFTS = {0: (3, -2), 1: (0, 0), 2: (-4, 0), 3: (1, 5)}
+
+
+@pytest.fixture(params=["siff", "tiff"])
+def small(request: pytest.FixtureRequest, tmp_path: Path) -> SiffReader:
+    if request.param == "siff":
+        return SiffReader(write_siff_recording(tmp_path, n_volumes=2, n_planes=2, photons_per_page=2000).path)
+    return SiffReader(write_scanimage_recording(tmp_path, n_volumes=2, n_planes=2).paths[0])
+
+
+@pytest.mark.parametrize("kind", ["apart", "overlapping", "planes", "weights"])
+@pytest.mark.parametrize("edge", ["wrap", 0, 7])
+def test_sums_of_masks_are_those_of_the_frames(small: SiffReader, kind: str, edge: str | int) -> None:
+    rng, shape = np.random.default_rng(0), small.im_params.shape
+    n_planes = small.recording.n_planes
+    frames = [page for page in SHIFTS if small.recording.index.plane[page] >= 0]
+    masks: np.ndarray = rng.random((3, *shape)) < 0.5
+    if kind == "apart":
+        masks = rng.integers(0, 4, shape) == np.arange(1, 4)[:, np.newaxis, np.newaxis]
+    elif kind == "planes":
+        masks = rng.random((3, n_planes, *shape)) < 0.3
+    elif kind == "weights":
+        masks = rng.normal(size=(3, *shape))
+    found = small.sum_masks(masks, frames, SHIFTS, edge=edge)
+    pixels = small.get_frames(frames, SHIFTS, edge=edge).astype(np.float64)
+    own = masks[:, small.recording.index.plane[frames]] if kind == "planes" else masks[:, np.newaxis]
+    expected = (own * pixels).sum(axis=(2, 3))
+    if kind == "planes":  # one sum for each time point
+        _, time_point = np.unique(small.recording.index.volume[frames], return_inverse=True)
+        expected = np.stack([expected[:, time_point == i].sum(axis=1) for i in range(time_point.max() + 1)], axis=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    np.testing.assert_allclose(small.sum_mask(masks[1], frames, SHIFTS, edge=edge), found[1], rtol=1e-9)
+
+
+def test_photons_beyond_the_edge_are_left_out_of_histograms_and_lifetimes(tmp_path: Path) -> None:
+    reader = SiffReader(write_siff_recording(tmp_path, n_volumes=4, photons_per_page=2000).path)
+    frames, mask = [0, 1, 2], np.zeros((1, *reader.im_params.shape), bool)
+    mask[0, :6, -9:] = True
+    for masks in (mask, mask * 1.0):
+        sums = reader.sum_masks(masks, frames, SHIFTS, edge=0)[0]
+        assert (sums <= reader.sum_masks(masks, frames, SHIFTS)[0]).all()
+        assert sums[0] < reader.sum_masks(masks, frames, SHIFTS)[0, 0]
+        histogram = reader.get_histogram(frames, masks, True, registration_dict=SHIFTS, edge=0)
+        np.testing.assert_array_equal(histogram.sum(axis=2)[0], sums)
+        pooled = reader.get_histogram(frames, masks, registration_dict=SHIFTS, edge=0)
+        np.testing.assert_array_equal(pooled, histogram.sum(axis=1))
+        lifetime, counts = reader.sum_masks_flim(masks, frames, registration_dict=SHIFTS, edge=0)
+        np.testing.assert_array_equal(counts[0], sums)
+        centres = (np.arange(reader.num_bins) + 0.5) * reader.tcspc_resolution_s
+        np.testing.assert_allclose(lifetime[0], (histogram[0] @ centres) / sums)
+
+
 def test_shifts_are_kept_in_a_file(reader: SiffReader, tmp_path: Path) -> None:
     assert reader.registration_info is not None
     reader.registration_info.save(tmp_path / "reg.h5")
@@ -111,15 +163,10 @@ def test_frames_of_a_slice_follow_one_another(tmp_path: Path) -> None:
     assert table[:3, 1, 0].tolist() == [3, 4, 5]
 
 
-@pytest.mark.parametrize("shift", [(0, 0), (2, -1), (-3, 0), (0, 4), (-4, -5)])
+@pytest.mark.parametrize("shift", [(0, 0), (2, -1), (-2, 0), (0, 3), (-2, -2)])
 def test_fill_edges(shift: tuple[int, int]) -> None:
     plain = np.arange(1, 31).reshape(1, 5, 6)
     expected = np.zeros((15, 18), int)
     expected[5 + shift[0] : 10 + shift[0], 6 + shift[1] : 12 + shift[1]] = plain[0]
-    if abs(shift[0]) > 2 or abs(shift[1]) > 3:
-        shift_given = np.array([shift], float)
-        half = np.abs(shift_given) > np.array([2.5, 3])
-        assert half.any()
-        return
     found = fill_edges(np.roll(plain, shift, (1, 2)), np.array([np.mod(shift, (5, 6))]), 0)
     assert (found[0] == expected[5:10, 6:12]).all()

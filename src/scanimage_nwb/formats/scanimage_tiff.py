@@ -13,7 +13,7 @@ from scanimage_nwb.formats.files import ReadOnlyFile
 from scanimage_nwb.formats.tiff_pages import PageTable
 from scanimage_nwb.threads import usable_threads
 
-__all__ = ["MAGIC", "HeaderTexts", "read_header_texts", "read_page_text", "read_pixels"]
+__all__ = ["MAGIC", "HeaderTexts", "decode_text", "read_header_texts", "read_page_text", "read_pixels"]
 
 MAGIC = 0x07030301
 """ScanImage's mark at byte 16 of a BigTIFF."""
@@ -67,7 +67,7 @@ def read_header_texts(table: PageTable) -> HeaderTexts:
                     f"{min(file.size - 32, _MAX_HEADER_BYTES)}. The file is damaged: copy it again"
                 )
             return HeaderTexts(
-                _decode(file.read(32, text_bytes)), _decode(file.read(32 + text_bytes, roi_bytes)), version
+                decode_text(file.read(32, text_bytes)), decode_text(file.read(32 + text_bytes, roi_bytes)), version
             )
         software = _read_tag_text(file, table, "software")
         if "SI." in software or "SI4." in software or '"SI"' in software:
@@ -80,7 +80,7 @@ def _read_tag_text(file: ReadOnlyFile, table: PageTable, name: str) -> str:
     offset, n_bytes = int(table.columns[f"{name}_offset"][0]), int(table.columns[f"{name}_bytes"][0])
     if offset < 0 or not 8 < n_bytes < _MAX_HEADER_BYTES:
         return ""
-    return _decode(file.read(offset, n_bytes))
+    return decode_text(file.read(offset, n_bytes))
 
 
 def read_page_text(table: PageTable, page: int) -> str:
@@ -102,16 +102,25 @@ def read_page_text(table: PageTable, page: int) -> str:
     if offset < 0 or n_bytes <= 0:
         return ""
     with ReadOnlyFile(table.path) as file:
-        return _decode(file.read(offset, min(n_bytes, _MAX_HEADER_BYTES)))
+        return decode_text(file.read(offset, min(n_bytes, _MAX_HEADER_BYTES)))
 
 
-def _decode(data: bytes) -> str:
-    """Decode header bytes: UTF-8 as newer versions write, Latin-1 where that fails; no NUL, no padding."""
+def decode_text(data: bytes) -> str:
+    r"""Decode a text of a file: UTF-8 as newer versions write, Latin-1 where that fails.
+
+    Padding around it is left out. A NUL within it, a sign of damage that HDF5 cannot hold, becomes U+FFFD.
+
+    Examples
+    --------
+    >>> decode_text(b"5 \xb5m\0\0"), decode_text(b"a\0b")
+    ('5 µm', 'a\ufffdb')
+    """
     data = data.strip(b"\0 ")
     try:
-        return data.decode("utf-8")
+        text = data.decode("utf-8")
     except UnicodeDecodeError:
-        return data.decode("latin-1")
+        text = data.decode("latin-1")
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def read_pixels(file: ReadOnlyFile, table: PageTable, pages: NDArray[np.int64], out: NDArray) -> None:

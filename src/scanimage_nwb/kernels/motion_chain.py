@@ -13,52 +13,55 @@ from numpy.typing import NDArray
 __all__ = ["forward_backward", "forward_backward_reference"]
 
 
-@numba.njit(cache=True, nogil=True)
-def _spread(weights: NDArray, taps: NDArray, jump: float, half: NDArray, out: NDArray) -> None:
-    """Convolve with taps along both axes; along each, a share `jump` goes to all shifts alike."""
-    n, reach = weights.shape[0], taps.size // 2
-    stay = np.float32(1 - jump)
-    alike = np.zeros(n, np.float32)
+_ANY_ORDER = {"reassoc", "contract", "nsz"}
+"""Sums may be added in any order, so that whole vectors are."""
+
+
+@numba.njit(cache=True, nogil=True, fastmath=_ANY_ORDER)
+def _spread(weights: NDArray, taps: NDArray, jump: float, line: NDArray, out: NDArray) -> None:
+    """Convolve with taps along both axes; along each, a share `jump` goes to all shifts alike.
+
+    Columns to spare are 0 and stay so; `line` has `reach` zeros on either side of a row.
+    """
+    (n, n_padded), reach = weights.shape, taps.size // 2
+    stay, share = np.float32(1 - jump), np.float32(jump / n)
+    alike = np.zeros(n_padded, np.float32)
     for i in range(n):
-        for j in range(n):
-            alike[j] += weights[i, j]
-    for j in range(n):
-        alike[j] *= np.float32(jump / n)
+        source = weights[i]
+        for j in range(n_padded):
+            alike[j] += source[j]
+    alike *= share
+    inner = line[reach : reach + n_padded]
     for i in range(n):
-        row = half[i]
-        row[:] = alike
+        inner[:] = alike
         for k in range(max(0, i - reach), min(n, i + reach + 1)):
             factor, source = stay * taps[k - i + reach], weights[k]
-            for j in range(n):
-                row[j] += factor * source[j]
-    for i in range(n):
-        row, source = out[i], half[i]
+            for j in range(n_padded):
+                inner[j] += factor * source[j]
         total = np.float32(0)
-        for j in range(n):
-            total += source[j]
-        row[:] = total * np.float32(jump / n)
-        for k in range(-reach, reach + 1):
-            factor = stay * taps[k + reach]
-            first, last = max(0, -k), min(n, n - k)
-            for j in range(first, last):
-                row[j] += factor * source[j + k]
+        for j in range(n_padded):
+            total += inner[j]
+        row = out[i]
+        row[:] = total * share
+        for k in range(taps.size):
+            factor, source = stay * taps[k], line[k : k + n_padded]
+            for j in range(n_padded):
+                row[j] += factor * source[j]
+        row[n:] = 0
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath=_ANY_ORDER)
 def _multiply(weights: NDArray, by: NDArray) -> float:
     """Multiply in place, divide by the sum, and return its logarithm."""
-    n = weights.shape[0]
     total = np.float64(0)
-    for i in range(n):
+    for i in range(weights.shape[0]):
+        row, other = weights[i], by[i]
         part = np.float32(0)
-        for j in range(n):
-            weights[i, j] *= by[i, j]
-            part += weights[i, j]
+        for j in range(row.size):
+            row[j] *= other[j]
+            part += row[j]
         total += part
-    factor = np.float32(1 / total)
-    for i in range(n):
-        for j in range(n):
-            weights[i, j] *= factor
+    weights *= np.float32(1 / total)
     return np.log(total)
 
 
@@ -73,8 +76,9 @@ def forward_backward(
 
     Parameters
     ----------
-    likelihood : ndarray of float32, shape (volumes, planes, n, n)
-        Likelihood of each shift, largest 1, and nowhere 0, so that planes which contradict each other leave something.
+    likelihood : ndarray of float32, shape (volumes, planes, n, n + spare)
+        Likelihood of each shift, largest 1, and nowhere 0, so that planes which contradict each other leave something;
+        but 0 in columns to spare, which fill up a whole vector.
     step, jitter : tuple
         Probabilities of a step of the motion between volumes, and of a plane's departure from it, along one axis: an
         odd number of taps, symmetric, and the share of jumps to any shift.
@@ -87,26 +91,30 @@ def forward_backward(
     float
         Natural logarithm of the probability of the frames, up to what the likelihoods leave out.
     """
-    n_volumes, n_planes, n = likelihood.shape[0], likelihood.shape[1], likelihood.shape[2]
-    half, spread = np.empty((n, n), np.float32), np.empty((n, n), np.float32)
-    message, own = np.full((n, n), np.float32(1 / n**2)), np.empty((n, n), np.float32)
+    n_volumes, n_planes, n, n_padded = likelihood.shape
+    spread, own = np.empty((n, n_padded), np.float32), np.empty((n, n_padded), np.float32)
+    message = np.full((n, n_padded), np.float32(1 / n**2))
+    message[:, n:] = 0
+    start = message.copy()
+    step_line = np.zeros(n_padded + step[0].size - 1, np.float32)
+    jitter_line = np.zeros(n_padded + jitter[0].size - 1, np.float32)
     keep = out.size > 0
     kept = n_volumes if keep else 1
-    seen = np.empty((kept, n_planes, n, n), np.float32)
-    ahead = np.empty((kept, n, n), np.float32)
+    seen = np.empty((kept, n_planes, n, n_padded), np.float32)
+    ahead = np.empty((kept, n, n_padded), np.float32)
     evidence = 0.0
     for t in range(n_volumes):
         at = t if keep else 0
         if t > 0:
-            _spread(message, step[0], step[1], half, spread)
+            _spread(message, step[0], step[1], step_line, spread)
             message[:] = spread
         ahead[at] = message
         for plane in range(n_planes):
-            _spread(likelihood[t, plane], jitter[0], jitter[1], half, seen[at, plane])
+            _spread(likelihood[t, plane], jitter[0], jitter[1], jitter_line, seen[at, plane])
             evidence += _multiply(message, seen[at, plane])
     if not keep:
         return evidence
-    message[:] = np.float32(1 / n**2)
+    message[:] = start
     for t in range(n_volumes - 1, -1, -1):
         for plane in range(n_planes):
             spread[:] = ahead[t]
@@ -114,12 +122,12 @@ def forward_backward(
             for other in range(n_planes):
                 if other != plane:
                     _multiply(spread, seen[t, other])
-            _spread(spread, jitter[0], jitter[1], half, own)
+            _spread(spread, jitter[0], jitter[1], jitter_line, own)
             _multiply(own, likelihood[t, plane])
             out[t, plane] = own
         for plane in range(n_planes):
             _multiply(message, seen[t, plane])
-        _spread(message, step[0], step[1], half, spread)
+        _spread(message, step[0], step[1], step_line, spread)
         message[:] = spread
     return evidence
 

@@ -31,7 +31,6 @@ __all__ = [
     "load_u64",
     "n_segments",
     "place",
-    "room_for_filled",
     "segment",
     "sum_run",
 ]
@@ -72,6 +71,39 @@ def _loader(bits: int) -> Any:
 
 load_u16 = _loader(16)
 load_u64 = _loader(64)
+
+_PIXELS_A_WORD: Final = 64
+
+
+@intrinsic
+def _filled_bits(_context: Any, data: Any, at: Any) -> Any:
+    """Return which of 64 neighbouring counts are not 0, one bit each, the first one lowest.
+
+    Written out because numba compiles a loop over the counts to one branch a pixel that nobody can predict.
+    """
+    signature = types.uint64(data, types.int64)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        start = builder.bitcast(array.data, ir.IntType(8).as_pointer())
+        counts = ir.VectorType(ir.IntType(16), _PIXELS_A_WORD)
+        place = builder.bitcast(builder.gep(start, [args[1]]), counts.as_pointer())
+        zeros = ir.Constant(counts, None)
+        return builder.bitcast(
+            builder.icmp_unsigned("!=", builder.load(place, align=1), zeros), ir.IntType(_PIXELS_A_WORD)
+        )
+
+    return signature, codegen
+
+
+@intrinsic
+def _lowest_bit(_context: Any, word: Any) -> Any:
+    """Return the place of the lowest bit that is set."""
+
+    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(word), codegen
 
 
 @numba.njit(cache=True, nogil=True)
@@ -158,35 +190,19 @@ def land(source: np.uint32, page: NDArray[np.int64], shape: tuple[int, int]) -> 
 
 
 @numba.njit(cache=True, nogil=True)
-def room_for_filled(n_pixels: int) -> int:
-    """Return how many places `find_filled` needs."""
-    return n_pixels + 4 + n_pixels // 4 + 1
-
-
-@numba.njit(cache=True, nogil=True)
 def find_filled(data: NDArray[np.uint8], counts_at: int, n_pixels: int, filled: NDArray[np.uint32]) -> int:
-    """List the pixels that have photons; return how many there are.
-
-    `filled` needs `room_for_filled` places. First four pixels at a time are listed in its second part, then one by one
-    in the first. A place is written for every pixel, and moves on if the pixel has photons, which spares a branch that
-    nobody can predict.
-    """
-    n_fours, fours = 0, filled[n_pixels + 4 :]
-    for k in range(n_pixels // 4):
-        fours[np.uint64(n_fours)] = k
-        n_fours += load_u64(data, counts_at + 8 * k) != 0
-    n = 0
-    for k in range(n_fours):
-        first = 4 * np.int64(fours[k])
-        four = load_u64(data, counts_at + 2 * first)
-        for lane in range(4):
-            filled[np.uint64(n)] = first + lane
-            n += (four & np.uint64(0xFFFF)) != 0
-            four >>= np.uint64(16)
-    for pixel in range(n_pixels // 4 * 4, n_pixels):
-        filled[np.uint64(n)] = pixel
-        n += load_u16(data, counts_at + 2 * pixel) != 0
-    return n
+    """List the pixels that have photons, in order; return how many there are. `filled` needs a place for each pixel."""
+    n, one = np.uint64(0), np.uint64(1)
+    for k in range(n_pixels // _PIXELS_A_WORD):
+        bits = _filled_bits(data, counts_at + 2 * _PIXELS_A_WORD * k)
+        while bits:
+            filled[n] = _PIXELS_A_WORD * k + np.int64(_lowest_bit(bits))
+            n += one
+            bits &= bits - one
+    for pixel in range(n_pixels // _PIXELS_A_WORD * _PIXELS_A_WORD, n_pixels):
+        filled[n] = pixel
+        n += np.uint64(load_u16(data, counts_at + 2 * pixel) != 0)
+    return int(n)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -24,7 +24,6 @@ from scanimage_nwb.kernels.photon_bytes import (
     load_u64,
     n_segments,
     place,
-    room_for_filled,
     segment,
     sum_run,
 )
@@ -70,7 +69,7 @@ def class_histogram(
     rows, columns = np.empty(shape[0], np.int64), np.empty(shape[1], np.int64)
     # The last column takes what lies beyond the last bin, so that no photon needs a branch.
     lanes = np.zeros((_N_LANES, out.shape[1] + 1, num_bins + 1), np.uint32)
-    filled = np.empty(room_for_filled(classes.shape[1]), np.uint32)
+    filled = np.empty(classes.shape[1], np.uint32)
     out[:] = 0
     for i in range(len(pages)):
         page, own, fault = pages[i], plane[i], faults[i]

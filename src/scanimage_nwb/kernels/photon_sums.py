@@ -1,7 +1,8 @@
 """Count the photons of .siff pages by class of pixels, straight from a block of the file; delay bins are not read.
 
-What a page costs follows from the fewer of two things: the runs of neighbouring pixels of one class (a few for regions
-that somebody drew), or the pixels that hold photons at all.
+What a compressed page costs follows from the fewest of three things: the bands of rows that are alike (stripes and
+boxes; their counts are added column by column), the runs of neighbouring pixels of one class (large regions that
+somebody drew), or the pixels that hold photons at all.
 """
 
 import numba
@@ -22,18 +23,18 @@ from scanimage_nwb.kernels.photon_bytes import (
     load_u64,
     n_segments,
     place,
-    room_for_filled,
     segment,
     sum_run,
 )
 
 __all__ = ["sum_classes", "sum_classes_reference"]
 
-_N_LANES = 4
-_RUN_COST = 8
-"""What a run costs, measured in photons; to look for those that a page has costs a quarter of a photon a pixel."""
-_LANE_BITS = np.uint64(_N_LANES - 1)
-"""Photons of one class come in a row: several tables keep each from waiting for the one before."""
+_RUN_COST = 3
+"""What a run costs, measured in photons that are looked at one by one."""
+_COLUMNS_A_PHOTON = 4
+"""Columns of a band that cost as much as a photon."""
+_FEW_CLASSES = 256
+"""Photons of one class come in a row: of so many classes, four tables keep each from waiting for the one before."""
 
 
 @numba.njit(cache=True, nogil=True)
@@ -43,6 +44,7 @@ def sum_classes(
     shape: tuple[int, int],
     classes: NDArray[np.uint16],
     runs: NDArray[np.int64],
+    bands: NDArray[np.int64],
     plane: NDArray[np.int64],
     out: NDArray[np.int64],
     faults: NDArray[np.int64],
@@ -62,6 +64,9 @@ def sum_classes(
     runs : ndarray of int64, shape (planes, runs, 2)
         Of a single group, the pixel behind the last one of each run of pixels of one class, and that class; repeated
         at the end where planes have fewer. Without runs if there are too many.
+    bands : ndarray of int64, shape (planes, bands)
+        Of a single group, the row behind the last one of each band of rows that are alike; repeated and left out
+        likewise.
     plane : ndarray of int64, shape (n,)
         First index of `classes` for each page.
     out : ndarray of int64, shape (n, groups, number of classes)
@@ -71,8 +76,8 @@ def sum_classes(
     """
     n_pixels = classes.shape[2]
     rows, columns = np.empty(shape[0], np.int64), np.empty(shape[1], np.int64)
-    lanes = np.zeros((_N_LANES, out.shape[2]), np.uint32)
-    filled = np.empty(room_for_filled(n_pixels), np.uint32)
+    lanes = np.zeros((4 if out.shape[2] <= _FEW_CLASSES else 1, out.shape[2]), np.uint32)
+    filled, per_column = np.empty(n_pixels, np.uint32), np.empty(shape[1], np.uint32)
     for i in range(len(pages)):
         page, own = pages[i], classes[plane[i]]
         out[i] = 0
@@ -88,9 +93,13 @@ def sum_classes(
                 _add_lanes(lanes, out[i, g])
             faults[i, OUTSIDE_PAGE] += n_outside
             continue
-        n_photons = page[2] // 2 if page[0] == COMPRESSED else n_pixels // 16
+        cost = page[2] // 2 if page[0] == COMPRESSED else n_pixels // 16
+        run_cost = _RUN_COST * runs.shape[1] if runs.shape[1] > 0 else cost + 1
+        band_cost = bands.shape[1] * shape[1] // _COLUMNS_A_PHOTON if bands.shape[1] > 0 else cost + 1
         total = np.int64(0)
-        if 0 < _RUN_COST * runs.shape[1] <= n_photons + n_pixels // 4:
+        if band_cost <= min(run_cost, cost):
+            total = _sum_bands(data, page, shape, own[0], bands[plane[i]], per_column, out[i, 0])
+        elif run_cost <= cost:
             total = _sum_runs(data, page, shape, runs[plane[i]], out[i, 0])
         else:
             n = find_filled(data, page[3], n_pixels, filled)
@@ -103,9 +112,10 @@ def sum_classes(
 
 @numba.njit(cache=True, nogil=True)
 def _add_lanes(lanes: NDArray[np.uint32], out: NDArray[np.int64]) -> None:
-    """Add the tables up, and empty them."""
-    for k in range(out.size):
-        out[k] = np.int64(lanes[0, k]) + lanes[1, k] + lanes[2, k] + lanes[3, k]
+    """Add the tables to what is there, and empty them."""
+    for lane in lanes:
+        for k in range(out.size):
+            out[k] += lane[k]
     lanes[:] = 0
 
 
@@ -122,14 +132,48 @@ def _sum_raw(
     n_outside, start = 0, page[1]
     height, width = np.uint64(rows.size), np.uint64(columns.size)
     flat, n_classes = lanes.reshape(-1), np.uint64(lanes.shape[1])
+    lane_bits = np.uint64(lanes.shape[0] - 1)
     for k in range(page[2] // 8):
         photon = load_u64(data, start + 8 * k)
         y, x = photon >> np.uint64(48), photon >> np.uint64(32) & np.uint64(0xFFFF)
         if y >= height or x >= width:
             n_outside += 1
             continue
-        flat[(np.uint64(k) & _LANE_BITS) * n_classes + own[np.uint64(rows[y] + columns[x])]] += np.uint32(1)
+        flat[(np.uint64(k) & lane_bits) * n_classes + own[np.uint64(rows[y] + columns[x])]] += np.uint32(1)
     return n_outside
+
+
+@numba.njit(cache=True, nogil=True)
+def _sum_bands(
+    data: NDArray[np.uint8],
+    page: NDArray[np.int64],
+    shape: tuple[int, int],
+    own: NDArray[np.uint16],
+    bands: NDArray[np.int64],
+    per_column: NDArray[np.uint32],
+    out: NDArray[np.int64],
+) -> np.int64:
+    """Add the counts of a page band by band, each by column; return their sum."""
+    height, width = shape
+    total, first, band = np.int64(0), 0, 0
+    while first < height:
+        per_column[:] = 0
+        for row in range(first, bands[band]):
+            source = row - page[4] if row >= page[4] else row - page[4] + height
+            _add_row(data, page[3] + 2 * source * width, per_column)
+        for x in range(width):
+            column = x + page[5] if x + page[5] < width else x + page[5] - width
+            out[own[first * width + column]] += per_column[x]
+            total += per_column[x]
+        first, band = bands[band], band + 1
+    return total
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_row(data: NDArray[np.uint8], start: int, per_column: NDArray[np.uint32]) -> None:
+    """Add the counts of one row of a page."""
+    for x in range(per_column.size):
+        per_column[x] += np.uint32(load_u16(data, start + 2 * x))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -164,12 +208,13 @@ def _sum_filled(
     counts_at, total = page[3], np.int64(0)
     turned = page[4] != 0 or page[5] != 0
     flat, n_classes = lanes.reshape(-1), np.uint64(lanes.shape[1])
+    lane_bits = np.uint64(lanes.shape[0] - 1)
     for k in range(filled.size):
         source = filled[k]
         count = load_u16(data, counts_at + 2 * np.int64(source))
         total += count
         pixel = land(source, page, shape) if turned else np.uint64(source)
-        flat[(np.uint64(k) & _LANE_BITS) * n_classes + own[pixel]] += np.uint32(count)
+        flat[(np.uint64(k) & lane_bits) * n_classes + own[pixel]] += np.uint32(count)
     return total
 
 

@@ -14,16 +14,23 @@ __all__ = ["bin_frames", "bin_frames_reference", "listed_surfaces", "surfaces_re
 
 @numba.njit(cache=True, nogil=True)
 def listed_surfaces(
-    frames: NDArray, log_template: NDArray[np.float32], first: int, n_shifts: int, out: NDArray[np.float32]
+    frames: NDArray,
+    which: NDArray[np.int64],
+    log_template: NDArray[np.float32],
+    first: int,
+    n_shifts: int,
+    out: NDArray[np.float32],
 ) -> None:
     """Sum counts times log-template at every shift of a square window, pixel by pixel.
 
     Parameters
     ----------
-    frames : ndarray of any number type, shape (n, rows, columns)
+    frames : ndarray of any number type, shape (m, rows, columns)
         Counts.
+    which : ndarray of int64, shape (n,)
+        Frames that are wanted.
     log_template : ndarray of float32, shape (>= rows + first + n_shifts - 1, >= columns + first + padded - 1)
-        `padded` is `n_shifts` rounded up to a multiple of 16, so that whole vectors are added.
+        `padded` is `n_shifts` rounded up to a multiple of 8, so that whole vectors are added.
     first : int
         First shift along each axis.
     n_shifts : int
@@ -31,19 +38,23 @@ def listed_surfaces(
     out : ndarray of float32, shape (n, n_shifts, n_shifts)
         Filled: element (i, j) is the sum over pixels of ``frame[y, x] * log_template[y + first + i, x + first + j]``.
     """
-    padded = (n_shifts + 15) // 16 * 16
+    padded = (n_shifts + 7) // 8 * 8
     total = np.empty((n_shifts, padded), np.float32)
-    for k in range(len(frames)):
-        frame = frames[k]
+    lit = np.empty(frames.shape[2] + 1, np.int64)
+    for k in range(len(which)):
+        frame = frames[which[k]]
         total[:] = 0
         for y in range(frame.shape[0]):
-            for x in range(frame.shape[1]):
-                if frame[y, x] != 0:
-                    count = np.float32(frame[y, x])
-                    for i in range(n_shifts):
-                        row, source = total[i], log_template[first + y + i, first + x : first + x + padded]
-                        for j in range(padded):
-                            row[j] += count * source[j]
+            line, n_lit = frame[y], 0
+            for x in range(line.size):  # without a branch, which would be guessed wrong at every photon
+                lit[n_lit] = x
+                n_lit += line[x] != 0
+            for x in lit[:n_lit]:
+                count = np.float32(line[x])
+                for i in range(n_shifts):
+                    row, source = total[i], log_template[first + y + i, first + x : first + x + padded]
+                    for j in range(padded):
+                        row[j] += count * source[j]
         out[k] = total[:, :n_shifts]
 
 
@@ -114,16 +125,19 @@ def bin_frames(frames: NDArray, which: NDArray[np.int64], factor: int, out: NDAr
     out : ndarray of float32, shape (n, rows // factor, columns // factor)
         Filled.
     """
+    sums = np.empty(out.shape[2] * factor, np.float32)
     for k in range(len(which)):
         total, frame = out[k], frames[which[k]]
-        total[:] = 0
-        for y in range(total.shape[0] * factor):
-            row, target = frame[y], total[y // factor]
+        for y in range(total.shape[0]):
+            sums[:] = 0
+            for row in frame[y * factor : (y + 1) * factor]:
+                for x in range(sums.size):
+                    sums[x] += np.float32(row[x])
             for x in range(total.shape[1]):
                 found = np.float32(0)
                 for i in range(factor):
-                    found += np.float32(row[x * factor + i])
-                target[x] += found
+                    found += sums[x * factor + i]
+                total[y, x] = found
 
 
 def bin_frames_reference(frames: NDArray, factor: int) -> NDArray[np.float64]:

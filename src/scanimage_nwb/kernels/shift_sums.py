@@ -8,33 +8,38 @@ __all__ = ["add_shifted", "add_shifted_reference"]
 
 
 @numba.njit(cache=True, nogil=True)
-def add_shifted(frames: NDArray, first: NDArray[np.int64], weight: NDArray[np.float32], canvas: NDArray) -> None:
+def add_shifted(
+    frames: NDArray, which: NDArray[np.int64], first: NDArray[np.int64], sign: float, canvas: NDArray
+) -> None:
     """Add frames to a canvas.
 
     Parameters
     ----------
-    frames : ndarray of any number type, shape (n, rows, columns)
+    frames : ndarray of any number type, shape (m, rows, columns)
         Frames.
+    which : ndarray of int64, shape (n,)
+        Frames that are added.
     first : ndarray of int64, shape (n, 2)
         Where the first pixel of each lands.
-    weight : ndarray of float32, shape (n,)
-        Factor of each; frames of weight 0 are passed over.
+    sign : float
+        1 to add them, -1 to take them off.
     canvas : ndarray of float32 or float64
         Added to; must hold every frame where it lands.
     """
-    for k in range(len(frames)):
-        factor = weight[k]
-        if factor == 0:
-            continue
-        for y in range(frames.shape[1]):
-            source = frames[k, y]
-            target = canvas[first[k, 0] + y, first[k, 1] : first[k, 1] + frames.shape[2]]
-            for x in range(frames.shape[2]):
+    factor = np.float32(sign)
+    for k in range(len(which)):
+        frame = frames[which[k]]
+        for y in range(frame.shape[0]):
+            source = frame[y]
+            target = canvas[first[k, 0] + y, first[k, 1] : first[k, 1] + source.size]
+            for x in range(source.size):
                 target[x] += factor * np.float32(source[x])
 
 
-def add_shifted_reference(frames: NDArray, first: NDArray[np.int64], weight: NDArray, canvas: NDArray) -> None:
+def add_shifted_reference(
+    frames: NDArray, which: NDArray[np.int64], first: NDArray[np.int64], sign: float, canvas: NDArray
+) -> None:
     """Add frames to a canvas the slow way; parameters as for `add_shifted`."""
     _, rows, columns = frames.shape
-    for frame, (y, x), factor in zip(frames, first, weight, strict=True):
-        canvas[y : y + rows, x : x + columns] += factor * frame.astype(float)
+    for rank, (y, x) in zip(which, first, strict=True):
+        canvas[y : y + rows, x : x + columns] += sign * frames[rank].astype(float)

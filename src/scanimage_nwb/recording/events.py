@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from scanimage_nwb.formats.files import ReadOnlyFile
 from scanimage_nwb.formats.scanimage_page_text import PageText, parse_page_text
+from scanimage_nwb.formats.scanimage_tiff import decode_text
 from scanimage_nwb.formats.tiff_pages import PageTable
 from scanimage_nwb.recording.recording import Recording
 
@@ -65,7 +66,7 @@ def read_events(recording: Recording) -> list[RecordedEvent]:
     for table in recording.tables:
         texts = new_frame[first_page : first_page + table.n_pages] & (table.columns["text_offset"] >= 0)
         for page, text in _texts_with_events(table, np.flatnonzero(texts)):
-            found = parse_page_text(text.decode("latin-1"), source=f"{table.path}, page {page}")
+            found = parse_page_text(decode_text(text), source=f"{table.path}, page {page}")
             events += _events_of_page(found, first_page + page, float(recording.timestamp_s[first_page + page]))
         first_page += table.n_pages
     unique = dict.fromkeys((event.source, event.time_s, event.text) for event in events)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanimage_nwb.registration.counts import CountScale
-from scanimage_nwb.registration.motion import decode
+from scanimage_nwb.registration.motion import CONTEXT, decode
 from scanimage_nwb.registration.quality import FLAGS, LARGEST_ERROR_PX
 from scanimage_nwb.registration.reference import PlaneReference, Reference
 from scanimage_nwb.registration.smoothing import UNKNOWN, smooth_shifts
@@ -18,8 +18,6 @@ from scanimage_nwb.registration.subpixel import measure_shifts
 
 __all__ = ["Alignment", "align_all"]
 
-_CONTEXT = 24
-"""Volumes before and after a block that its temporal prior sees."""
 _STILL_PX = 0.002
 """Step of a scene in which no frame moved a whole pixel."""
 _BLOCK_BYTES = 24 << 20
@@ -94,7 +92,7 @@ def align_all(
 def _blocks(source: FrameSource, reference: Reference, scale: CountScale, executor: Executor) -> Iterator[_Block]:
     """Compare blocks of volumes with the reference, a few at a time, and yield them in order."""
     n_volumes, n_planes, rows, columns = source.shape
-    size = int(np.clip(_BLOCK_BYTES // (4 * n_planes * rows * columns), _CONTEXT, 256))
+    size = int(np.clip(_BLOCK_BYTES // (4 * n_planes * rows * columns), CONTEXT, 256))
     in_flight: deque[Future[_Block]] = deque()
     for first in range(0, n_volumes, size):
         volumes = np.arange(first, min(first + size, n_volumes))
@@ -141,7 +139,7 @@ def _surfaces(
     for own_fold in np.unique(fold):
         own = fold == own_fold
         matcher = plane.matcher if own_fold < 0 else plane.without[own_fold]
-        surfaces[own] = matcher.surfaces(counts[own], photons[own])
+        surfaces[own] = matcher.surfaces(counts, photons, np.flatnonzero(own))
     return surfaces
 
 
@@ -150,8 +148,8 @@ def _with_neighbours(blocks: Iterator[_Block]) -> Iterator[tuple[_Block, NDArray
     before: NDArray[np.float32] | None = None
     current = next(blocks)
     for following in blocks:
-        yield current, _tail(before, current), following.surfaces[:_CONTEXT]
-        before, current = current.surfaces[-_CONTEXT:].copy(), following
+        yield current, _tail(before, current), following.surfaces[:CONTEXT]
+        before, current = current.surfaces[-CONTEXT:].copy(), following
     yield current, _tail(before, current), current.surfaces[:0]
 
 

@@ -31,9 +31,10 @@ class CountScale:
         return self.gain == 1 and self.offset == 0
 
     def apply(self, frames: NDArray) -> NDArray:
-        """Return counts: the frames themselves if they are counts, else float32."""
-        if self.is_counts:
-            return frames
+        """Return counts, uint16 if they are counts as they are and fit, else float32: kernels are compiled for both."""
+        if self.is_counts and frames.dtype.kind in "bui":
+            fits = np.can_cast(frames.dtype, np.uint16) or (frames.min() >= 0 and frames.max() <= 65535)
+            return frames.astype(np.uint16 if fits else np.float32, copy=False)
         scaled = np.subtract(frames, self.offset, dtype=np.float32)
         scaled /= np.float32(self.gain)
         return scaled

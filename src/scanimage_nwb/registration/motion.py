@@ -7,13 +7,14 @@ most probable; planes that move on their own are one of the choices.
 
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scanimage_nwb.kernels.motion_chain import forward_backward
 
-__all__ = ["Decoded", "MotionModel", "choose_model", "decode"]
+__all__ = ["CONTEXT", "Decoded", "MotionModel", "choose_model", "decode", "decode_in_parts"]
 
 STEPS_PX = (0.05, 0.2, 0.4, 0.7, 1.1, 1.8, 3.0, np.inf)
 """Steps between volumes that are tried; infinity is no temporal prior."""
@@ -25,6 +26,12 @@ _JUMP = 1e-3
 """Share of volumes that jump to anywhere."""
 _ENOUGH_VOLUMES = 150
 """Volumes whose evidence is asked for; more cost time and change no choice."""
+CONTEXT = 24
+"""Volumes before and after a run that its temporal prior sees."""
+_VECTOR = 8
+"""Columns of likelihoods are filled up to a multiple of this."""
+_NEGLIGIBLE = 18.0
+"""Logarithm of the likelihood, below the best, of shifts that are not looked at if no frame may have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +74,25 @@ def _taps(spread_px: float, n: int) -> tuple[NDArray[np.float32], float]:
 
 
 def _likelihood(surfaces: NDArray) -> NDArray[np.float32]:
-    """Return likelihoods, the largest of each surface 1."""
+    """Return likelihoods, the largest of each surface 1, with columns to spare that are 0."""
+    *rest, n = surfaces.shape
+    likelihood = np.zeros((*rest, -(-n // _VECTOR) * _VECTOR), np.float32)
     best = surfaces.max(axis=(2, 3), keepdims=True)
-    return np.exp(surfaces - best, dtype=np.float32) + np.float32(_FLOOR)
+    np.exp(surfaces - best, out=likelihood[..., :n], dtype=np.float32, casting="same_kind")
+    likelihood[..., :n] += np.float32(_FLOOR)
+    return likelihood
+
+
+def _in_question(surfaces: NDArray) -> NDArray:
+    """Return surfaces without the outer shifts that no frame may have."""
+    best, half = surfaces.max(axis=(2, 3)), surfaces.shape[2] // 2
+    told = best > surfaces.min(axis=(2, 3))  # flat surfaces say nothing
+    possible = (surfaces > (best - _NEGLIGIBLE)[..., np.newaxis, np.newaxis])[told].any(axis=0)
+    if not possible.any():
+        return surfaces
+    reach = int(np.abs(np.argwhere(possible) - half).max())
+    kept = slice(half - min(reach + 2, half), half + min(reach + 2, half) + 1)
+    return surfaces[:, :, kept, kept]
 
 
 def choose_model(
@@ -92,22 +115,34 @@ def choose_model(
     -------
     MotionModel
     """
-    some = _likelihood(surfaces[:_ENOUGH_VOLUMES])
+    some = _likelihood(_in_question(surfaces[:_ENOUGH_VOLUMES]))
     steps = STEPS_PX if smoothness is None else (smoothness,)
-    jitters: list[float | None] = [None] if share_planes is not True or surfaces.shape[1] == 1 else []
-    if share_planes is not False and surfaces.shape[1] > 1:
-        jitters = [*JITTERS_PX, *jitters]
-    best = _best([MotionModel(step, jitters[len(jitters) // 3]) for step in steps], some, executor)
-    best = _best([MotionModel(best.step_px, jitter) for jitter in jitters], some, executor)
+    alone = surfaces.shape[1] == 1 or share_planes is False
+    jitter = None if alone else JITTERS_PX[len(JITTERS_PX) // 3]
+    along_steps = [MotionModel(step, jitter) for step in steps]
+    best, evidence = _climb(along_steps, len(steps) // 2, some, executor)
+    if alone:
+        return best
+    along_jitters = [MotionModel(best.step_px, jitter) for jitter in JITTERS_PX]
+    best, evidence = _climb(along_jitters, len(JITTERS_PX) // 3, some, executor)
+    if share_planes is None:
+        apart = MotionModel(best.step_px, None)
+        best = apart if apart.evidence(some) > evidence else best
     return best
 
 
-def _best(models: list[MotionModel], likelihood: NDArray[np.float32], executor: Executor) -> MotionModel:
-    """Return the model of most evidence; of equals the first."""
-    if len(models) == 1:
-        return models[0]
-    evidence = list(executor.map(lambda model: model.evidence(likelihood), models))
-    return models[int(np.argmax(evidence))]
+def _climb(
+    models: list[MotionModel], start: int, likelihood: NDArray[np.float32], executor: Executor
+) -> tuple[MotionModel, float]:
+    """Return the model of most evidence and that evidence; it has one peak along the list."""
+    known: dict[int, float] = {}
+    best = start
+    while True:
+        near = [rank for rank in (best - 1, best, best + 1) if 0 <= rank < len(models) and rank not in known]
+        known.update(zip(near, executor.map(lambda rank: models[rank].evidence(likelihood), near), strict=True))
+        last, best = best, max(known, key=known.__getitem__)
+        if best == last:
+            return models[best], known[best]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,12 +176,27 @@ def decode(surfaces: NDArray, model: MotionModel) -> Decoded:
     >>> decode(surfaces, MotionModel(0.4, None)).shifts[:, 0].tolist()
     [[2, -1], [2, -1], [2, -1]]
     """
-    posterior = np.empty(surfaces.shape, np.float32)
-    model.posterior(_likelihood(surfaces), posterior)
-    n_volumes, n_planes, n, _ = surfaces.shape
-    flat = posterior.reshape(n_volumes, n_planes, n * n).argmax(axis=2)
-    shifts = np.stack(np.unravel_index(flat, (n, n)), axis=2) - n // 2
+    surfaces = _in_question(surfaces)
+    likelihood = _likelihood(surfaces)
+    posterior = np.empty_like(likelihood)
+    model.posterior(likelihood, posterior)
+    n_volumes, n_planes, n, n_padded = posterior.shape
+    flat = posterior.reshape(n_volumes, n_planes, n * n_padded).argmax(axis=2)
+    shifts = np.stack(np.unravel_index(flat, (n, n_padded)), axis=2) - n // 2
     away = np.arange(n) - n // 2
-    along = np.stack([posterior.sum(axis=3), posterior.sum(axis=2)], axis=2).astype(np.float64)
+    along = np.stack([posterior.sum(axis=3), posterior.sum(axis=2)[..., :n]], axis=2).astype(np.float64)
     apart = along * (away - shifts[..., np.newaxis]) ** 2
     return Decoded(shifts, np.sqrt(apart.sum(axis=3)))
+
+
+def decode_in_parts(surfaces: NDArray, model: MotionModel, executor: Executor, n_parts: int) -> Decoded:
+    """Return the same as `decode`, of parts of a run side by side; each sees `CONTEXT` volumes on either side."""
+    bounds = np.linspace(0, len(surfaces), min(n_parts, max(1, len(surfaces) // (2 * CONTEXT))) + 1).astype(int)
+    own = [slice(first, last) for first, last in pairwise(bounds.tolist())]
+    seen = [slice(max(0, part.start - CONTEXT), part.stop + CONTEXT) for part in own]
+    found = list(executor.map(lambda part: decode(surfaces[part], model), seen))
+    inner = [slice(a.start - b.start, a.stop - b.start) for a, b in zip(own, seen, strict=True)]
+    return Decoded(
+        np.concatenate([part.shifts[cut] for part, cut in zip(found, inner, strict=True)]),
+        np.concatenate([part.error_px[cut] for part, cut in zip(found, inner, strict=True)]),
+    )

@@ -7,12 +7,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from scanimage_nwb.registration.motion import MotionModel, choose_model, decode
+from scanimage_nwb.registration.motion import MotionModel, choose_model, decode_in_parts
 from scanimage_nwb.registration.quality import MatchScale
-from scanimage_nwb.registration.sensor import column_gain
+from scanimage_nwb.registration.sensor import sensor_gain
 from scanimage_nwb.registration.subpixel import common_phase, refine_peaks, sample_between
 from scanimage_nwb.registration.surfaces import Matcher
-from scanimage_nwb.registration.template import Canvas, Template, choose_smoothing
+from scanimage_nwb.registration.template import Canvas, Gathering, Template, choose_smoothing
+from scanimage_nwb.threads import usable_threads
 
 __all__ = ["PlaneReference", "Reference", "build_reference"]
 
@@ -65,14 +66,19 @@ class _Plane:
 
     def __init__(self, frames: NDArray, margin: int) -> None:
         self.n_folds = min(_FOLDS, len(frames))
-        self.folds = [np.ascontiguousarray(frames[fold :: self.n_folds]) for fold in range(self.n_folds)]
+        self.frames = np.ascontiguousarray(frames)
         self.photons = frames.sum(axis=(1, 2), dtype=np.float64)
         self.margin = margin
         self.usable = self.usual_brightness()
         self.shifts = np.zeros((len(frames), 2), np.int64)
         self.smoothing_px = _FIRST_SMOOTHING_PX
         self.usual_match = 1.0
-        self.gain: NDArray[np.float32] | None = None
+        self._gathering = Gathering(self.frames, margin, self.n_folds)
+        self._canvas: Canvas | None = None
+
+    def move(self, shifts: NDArray[np.int64]) -> None:
+        """Give frames new shifts."""
+        self.shifts, self._canvas = shifts, None
 
     def usual_brightness(self) -> NDArray[np.bool_]:
         """Return which frames have photons, and not far too many."""
@@ -88,15 +94,17 @@ class _Plane:
 
     def gather(self) -> Canvas:
         """Add up frames where they are now, freed of what stays put on the sensor."""
-        folds = self.folds if self.gain is None else [fold / self.gain for fold in self.folds]
-        return Canvas.gather(folds, self.shifts, self.brightness(), self.margin)
+        if self._canvas is None:
+            self._canvas = self._gathering.canvas(self.shifts, self.brightness())
+        return self._canvas
 
     def measure_gain(self) -> bool:
         """Find what stays put on the sensor while the scene moves; return whether there is any."""
         rate = self.gather().smooth(self.smoothing_px).rate(self.smoothing_px)
-        found = column_gain(self.folds, rate, self.shifts + self.margin, self.brightness())
+        found = sensor_gain(self.frames, rate, self.shifts + self.margin, self.brightness())
         if found is not None:
-            self.gain = found
+            self._gathering = Gathering(self.frames / found, self.margin, self.n_folds)
+            self._canvas = None
         return found is not None
 
     def templates(self, choose: bool) -> list[Template]:
@@ -108,8 +116,8 @@ class _Plane:
         if choose:
             self.smoothing_px = choose_smoothing(canvas)
         smooth = canvas.smooth(self.smoothing_px)
-        left_out = [None, *range(self.n_folds)] if self.n_folds > 1 else [None, None]
-        rates = [smooth.rate(self.smoothing_px, without) for without in left_out]
+        whole = smooth.rate(self.smoothing_px)
+        rates = [whole, *(smooth.rates_without(self.smoothing_px) if self.n_folds > 1 else [whole])]
         return [Template.from_rate(rate, self.margin, self.smoothing_px) for rate in rates]
 
     def matchers(self, choose: bool, max_shift: int) -> tuple[Matcher, tuple[Matcher, ...]]:
@@ -127,13 +135,14 @@ class _Plane:
         matcher, without = self.matchers(choose, max_shift)
         surfaces = np.empty((len(self.shifts), 2 * max_shift + 1, 2 * max_shift + 1), np.float32)
         for fold, part in enumerate(without):
-            own = slice(fold, None, self.n_folds)
-            surfaces[own] = part.surfaces(self.folds[fold], self.photons[own])
+            own = np.arange(fold, len(self.frames), self.n_folds)
+            surfaces[own] = part.surfaces(self.frames, self.photons, own)
         scale = MatchScale.of(matcher)
         match, chance = scale.match(matcher, surfaces, self.photons)
         self.usable = self.usual_brightness()
         self.usual_match = float(np.median(match[self.usable])) if self.usable.any() else 0.0
         self.usable &= ~scale.is_unlike(match, chance, self.usual_match)
+        self._canvas = None
         surfaces[~self.usable] = 0
         return surfaces
 
@@ -186,7 +195,7 @@ def build_reference(
         surfaces = np.stack(list(found), axis=1)
         if choose or n_rounds == n_iterations == 1:
             model = choose_model(surfaces, smoothness, share_planes, executor)
-        moved = _move(planes, decode(surfaces, model).shifts, max_shift)
+        moved = _move(planes, decode_in_parts(surfaces, model, executor, usable_threads(8)).shifts, max_shift)
         largest = max(int(np.abs(plane.shifts).max()) for plane in planes)
         reach = min(max_shift, max(largest + _ROOM_PX, 2 * _ROOM_PX))
         settled = moved <= _SETTLED and n_rounds > 1
@@ -208,5 +217,5 @@ def _move(planes: list[_Plane], shifts: NDArray[np.int64], max_shift: int) -> fl
     shifts = np.clip(shifts - centre, -max_shift, max_shift)
     changed = [(plane.shifts != shifts[:, i]).any(axis=1)[plane.usable] for i, plane in enumerate(planes)]
     for i, plane in enumerate(planes):
-        plane.shifts = shifts[:, i]
+        plane.move(shifts[:, i])
     return float(np.concatenate(changed).mean())

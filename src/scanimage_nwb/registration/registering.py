@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -106,7 +106,7 @@ def register(
         runs = _reference_runs(source)
         some = [[source.read(run, plane) for run in runs] for plane in range(source.shape[1])]
         _check_values(some)
-        scale = CountScale() if method == "suite2p" else _scale(some, signal)
+        scale = CountScale() if method == "suite2p" else _scale(some, signal, executor)
         chosen: dict[str, Any] = {"gain": scale.gain, "offset": scale.offset}
         frames_of = [scale.apply(np.concatenate(own)) if len(own) > 1 else scale.apply(own[0]) for own in some]
         if method == "phase":
@@ -186,13 +186,14 @@ def _check_values(some: list[list[NDArray]]) -> None:
             raise ValueError(f"frames of plane {plane} hold NaN or infinite values; fill them before registration")
 
 
-def _scale(some: list[list[NDArray]], signal: str) -> CountScale:
+def _scale(some: list[list[NDArray]], signal: str, executor: Executor) -> CountScale:
     """Return how values become counts."""
     runs = [run for own in some for run in own]
     whole = all(run.dtype.kind in "bui" and run.min() >= 0 for run in runs)
     if signal == "counts" or all(len(run) < 2 for run in runs):
         return CountScale()
-    planes = [estimate_scale([run[:_RUN_VOLUMES] for run in own[:4] if len(run) > 1]) for own in some]
+    first_runs = [[run[:_RUN_VOLUMES] for run in own[:4] if len(run) > 1] for own in some]
+    planes = list(executor.map(estimate_scale, first_runs))
     if signal == "auto" and whole and all(scale.is_counts for scale in planes):
         return CountScale()
     gains, offsets = (np.array([getattr(scale, name) for scale in planes]) for name in ("gain", "offset"))

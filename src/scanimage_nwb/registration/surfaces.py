@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanimage_nwb.kernels.shift_likelihood import bin_frames, listed_surfaces, window_surfaces
+from scanimage_nwb.registration.subpixel import refine_peaks
 from scanimage_nwb.registration.template import Template
 
 __all__ = ["FINE_SHIFTS", "Matcher"]
 
-FINE_SHIFTS = 3
+FINE_SHIFTS = 2
 """Shifts on either side of the coarse peak that are looked at pixel by pixel."""
 _MOST_LISTED = 1200
 """Photons a frame up to which going photon by photon is faster than coarse to fine."""
@@ -50,15 +51,19 @@ class Matcher:
         """Return the margin that a canvas needs."""
         return -(-max_shift // _COARSE) * _COARSE
 
-    def surfaces(self, counts: NDArray, n_photons: NDArray[np.float64]) -> NDArray[np.float32]:
+    def surfaces(
+        self, counts: NDArray, n_photons: NDArray[np.float64], which: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
         """Return the log-likelihood of each shift (dy, dx) from -max_shift to max_shift.
 
         Parameters
         ----------
-        counts : ndarray, shape (n, rows, columns)
+        counts : ndarray, shape (m, rows, columns)
             Frames; photon counts, or values scaled to have their variance.
-        n_photons : ndarray of float64, shape (n,)
+        n_photons : ndarray of float64, shape (m,)
             Their sums.
+        which : ndarray of int64, shape (n,), optional
+            Frames that are wanted; by default all.
 
         Returns
         -------
@@ -66,25 +71,23 @@ class Matcher:
             Less the same number for all shifts of a frame. Of bright frames, shifts far from the best are
             interpolated from frames binned fourfold.
         """
+        which = np.arange(len(counts)) if which is None else which
         n_shifts = 2 * self.max_shift + 1
-        few = n_photons <= _MOST_LISTED if counts.dtype.kind in "bui" else np.zeros(len(counts), bool)
-        if self.coarse is None:
-            few[:] = True
+        few = np.full(len(which), self.coarse is None)
+        if counts.dtype.kind in "bui":
+            few |= n_photons[which] <= _MOST_LISTED
         counts = np.ascontiguousarray(counts)
-        if not few.any():
-            return self._coarse_to_fine(counts, np.arange(len(counts)), n_photons)
-        if few.all():
-            return self._listed(counts, n_photons)
-        out = np.empty((len(counts), n_shifts, n_shifts), np.float32)
-        out[few] = self._listed(counts[few], n_photons[few])
-        out[~few] = self._coarse_to_fine(counts, np.flatnonzero(~few), n_photons[~few])
+        out = np.empty((len(which), n_shifts, n_shifts), np.float32)
+        for chosen, compare in ((few, self._listed), (~few, self._coarse_to_fine)):
+            if chosen.any():
+                out[chosen] = compare(counts, which[chosen], n_photons[which[chosen]])
         return out
 
-    def _listed(self, counts: NDArray, n_photons: NDArray[np.float64]) -> NDArray[np.float32]:
+    def _listed(self, frames: NDArray, which: NDArray[np.int64], n_photons: NDArray[np.float64]) -> NDArray[np.float32]:
         """Compare photon by photon."""
         n_shifts = 2 * self.max_shift + 1
-        found = np.empty((len(counts), n_shifts, n_shifts), np.float32)
-        listed_surfaces(counts, self.template.log_rate, self.template.margin - self.max_shift, n_shifts, found)
+        found = np.empty((len(which), n_shifts, n_shifts), np.float32)
+        listed_surfaces(frames, which, self.template.log_rate, self.template.margin - self.max_shift, n_shifts, found)
         view = (self.log_sums - self.log_sums.mean()).astype(np.float32)
         found -= n_photons.astype(np.float32)[:, np.newaxis, np.newaxis] * view
         return found
@@ -93,9 +96,8 @@ class Matcher:
         self, frames: NDArray, which: NDArray[np.int64], n_photons: NDArray[np.float64]
     ) -> NDArray[np.float32]:
         """Search binned frames, then pixel by pixel around the peak."""
-        rough = self._coarse_surfaces(frames, which)
+        rough, peak = self._coarse_surfaces(frames, which)
         n, n_shifts = len(which), rough.shape[1]
-        peak = np.stack(np.unravel_index(rough.reshape(n, -1).argmax(axis=1), rough.shape[1:]), axis=1)
         width = 2 * FINE_SHIFTS + 1
         open_frames = np.arange(n)
         for _ in range(_MOST_MOVES):
@@ -111,8 +113,10 @@ class Matcher:
                 break
         return rough
 
-    def _coarse_surfaces(self, frames: NDArray, which: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return surfaces of binned frames, interpolated to single pixels."""
+    def _coarse_surfaces(
+        self, frames: NDArray, which: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return surfaces of binned frames, interpolated to single pixels, and the rank of the shift at their peaks."""
         assert self.coarse is not None
         binned = np.empty((len(which), *(n // _COARSE for n in frames.shape[1:])), np.float32)
         bin_frames(frames, which, _COARSE, binned)
@@ -125,7 +129,10 @@ class Matcher:
         found -= inside[:, np.newaxis, np.newaxis] * (log_sums - log_sums.mean())
         at = np.arange(-self.max_shift, self.max_shift + 1) / _COARSE + self.coarse.margin
         weight = np.maximum(0, 1 - np.abs(at[:, np.newaxis] - np.arange(n_coarse))).astype(np.float32)
-        return weight @ found.astype(np.float32) @ weight.T
+        best = found.reshape(len(found), -1).argmax(axis=1)
+        whole = np.stack(np.unravel_index(best, found.shape[1:]), axis=1) - self.coarse.margin
+        peak = np.round(refine_peaks(found, whole).shifts * _COARSE).astype(np.int64) + self.max_shift
+        return weight @ found.astype(np.float32) @ weight.T, np.clip(peak, 0, 2 * self.max_shift)
 
     def _fine_window(
         self,
@@ -146,9 +153,9 @@ class Matcher:
 def _paste(
     surfaces: NDArray[np.float32], which: NDArray[np.int64], first: NDArray[np.int64], fine: NDArray[np.float64]
 ) -> None:
-    """Put fine windows into rough surfaces, which are lifted so that both agree in the middle of the window."""
-    middle = fine.shape[1] // 2
-    for frame, (y, x), window in zip(which, first, fine, strict=True):
+    """Put fine windows into rough surfaces, which are lifted so that both agree where a shift is whole in both."""
+    whole = (surfaces.shape[1] // 2 - first) % _COARSE  # between whole shifts, rough surfaces are chords
+    for frame, (y, x), (i, j), window in zip(which, first, whole, fine, strict=True):
         surface = surfaces[frame]
-        surface += window[middle, middle] - surface[y + middle, x + middle]
+        surface += window[i, j] - surface[y + i, x + j]
         surface[y : y + len(window), x : x + len(window)] = window

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scanimage_nwb.kernels.gaussian import convolve_both_axes, gaussian_taps
 from scanimage_nwb.kernels.shift_sums import add_shifted
 
-__all__ = ["Canvas", "Template", "choose_smoothing"]
+__all__ = ["Canvas", "Gathering", "Template", "choose_smoothing"]
 
 SMOOTHINGS_PX = (0.6, 1.0, 1.5, 2.2, 3.2, 4.8, 7.0)
 """Widths of the Gaussians that are tried."""
@@ -26,75 +27,110 @@ class Canvas:
     margin: int
     """Pixels around a frame that is not shifted."""
 
-    @classmethod
-    def gather(
-        cls, folds: list[NDArray], shifts: NDArray[np.int64], brightness: NDArray[np.float64], margin: int
-    ) -> "Canvas":
-        """Add up frames.
-
-        Parameters
-        ----------
-        folds : list of ndarray, shape (volumes, rows, columns)
-            Counts; frame i belongs to fold ``i % len(folds)``.
-        shifts : ndarray of int64, shape (n, 2)
-            What aligns each frame.
-        brightness : ndarray, shape (n,)
-            Exposure of each; 0 leaves a frame out.
-        margin : int
-            No shift is larger.
-
-        Returns
-        -------
-        Canvas
-        """
-        _, rows, columns = folds[0].shape
-        photons = np.zeros((len(folds), rows + 2 * margin, columns + 2 * margin), np.float32)
-        corners = np.zeros((len(folds), photons.shape[1] + 1, photons.shape[2] + 1))
-        first = shifts + margin
-        weight = (brightness > 0).astype(np.float32)
-        for fold, frames in enumerate(folds):
-            own = slice(fold, None, len(folds))
-            add_shifted(frames, np.ascontiguousarray(first[own]), weight[own].copy(), photons[fold])
-            y, x = first[own].T
-            for dy, dx, sign in ((0, 0, 1), (rows, 0, -1), (0, columns, -1), (rows, columns, 1)):
-                np.add.at(corners[fold], (y + dy, x + dx), sign * brightness[own])
-        exposure = corners.cumsum(axis=1).cumsum(axis=2)[:, :-1, :-1]
-        return cls(photons, np.maximum(exposure, 0).astype(np.float32), margin)
-
     def smooth(self, smoothing_px: float) -> "Canvas":
         """Convolve each fold with a Gaussian."""
-        parts = [_smooth(part, smoothing_px) for part in (self.photons, self.exposure)]
-        return Canvas(parts[0], parts[1], self.margin)
+        taps, parts = gaussian_taps(smoothing_px), (self.photons, self.exposure)
+        smooth = np.empty_like(self.photons), np.empty_like(self.exposure)
+        for part, out in zip(parts, smooth, strict=True):
+            convolve_both_axes(part, taps, out)
+        return Canvas(*smooth, self.margin)
 
-    def rate(self, smoothing_px: float, without: int | None = None) -> NDArray[np.float32]:
+    def rate(self, smoothing_px: float) -> NDArray[np.float32]:
         """Return the brightness, photons a frame, of a smoothed canvas; above 0 everywhere.
 
         Parameters
         ----------
         smoothing_px : float
             How it was smoothed.
-        without : int, optional
-            Fold that is left out.
 
         Returns
         -------
         ndarray of float32
         """
-        photons, exposure = (part.sum(axis=0) for part in (self.photons, self.exposure))
-        if without is not None:
-            photons, exposure = photons - self.photons[without], exposure - self.exposure[without]
-        mean = max(float(photons.sum(dtype=float)) / max(float(exposure.sum(dtype=float)), 1e-9), 1e-9)
-        prior = _PRIOR_PHOTONS / (4 * np.pi * smoothing_px**2) / mean
-        return np.maximum((photons + prior * mean) / (np.maximum(exposure, 0) + prior), mean * 1e-4)
+        return _rate(self.photons.sum(axis=0), self.exposure.sum(axis=0), smoothing_px)
+
+    def rates_without(self, smoothing_px: float) -> list[NDArray[np.float32]]:
+        """Return the same of all folds but one, for each; parameters as for `rate`."""
+        photons, exposure = self.photons.sum(axis=0), self.exposure.sum(axis=0)
+        folds = zip(self.photons, self.exposure, strict=True)
+        return [_rate(photons - own[0], exposure - own[1], smoothing_px) for own in folds]
 
 
-def _smooth(stack: NDArray[np.float32], width_px: float) -> NDArray[np.float32]:
-    """Convolve every image with a Gaussian; nothing is beyond its edges."""
-    from scipy.ndimage import gaussian_filter1d
+class Gathering:
+    """Frames added up where they belong; as they move from round to round, only those that did are added anew.
 
-    for axis in (1, 2):
-        stack = gaussian_filter1d(stack, width_px, axis=axis, mode="constant", truncate=3.0)
-    return stack
+    Parameters
+    ----------
+    frames : ndarray, shape (n, rows, columns)
+        Counts; frame i belongs to fold ``i % n_folds``.
+    margin : int
+        No shift is larger.
+    n_folds : int
+        Number of folds.
+
+    Examples
+    --------
+    >>> frames, still = np.ones((4, 3, 5), np.uint16), np.zeros((4, 2), np.int64)
+    >>> gathering = Gathering(frames, 1, 2)
+    >>> float(gathering.canvas(still, np.ones(4)).photons.sum())
+    60.0
+    >>> gathering.canvas(np.array([[0, 0]] * 3 + [[0, 1]]), np.ones(4)).photons[:, 2].tolist()
+    [[0.0, 2.0, 2.0, 2.0, 2.0, 2.0, 0.0], [0.0, 1.0, 2.0, 2.0, 2.0, 2.0, 1.0]]
+    """
+
+    def __init__(self, frames: NDArray, margin: int, n_folds: int) -> None:
+        n, rows, columns = frames.shape
+        self._frames, self._margin = frames, margin
+        self._photons = np.zeros((n_folds, rows + 2 * margin, columns + 2 * margin), np.float32)
+        self._shifts, self._used = np.zeros((n, 2), np.int64), np.zeros(n, bool)
+
+    def canvas(self, shifts: NDArray[np.int64], brightness: NDArray[np.float64]) -> Canvas:
+        """Return the sums.
+
+        Parameters
+        ----------
+        shifts : ndarray of int64, shape (n, 2)
+            What aligns each frame.
+        brightness : ndarray, shape (n,)
+            Exposure of each; 0 leaves a frame out.
+
+        Returns
+        -------
+        Canvas
+            Good until the next is asked for.
+        """
+        used = brightness > 0
+        moved = (shifts != self._shifts).any(axis=1) | (used != self._used)
+        if (moved & self._used).sum() > self._used.sum() // 2:
+            self._photons[:] = 0
+            moved, self._used = np.ones(len(used), bool), np.zeros(len(used), bool)
+        self._add(moved & self._used, self._shifts, -1)
+        self._add(moved & used, shifts, 1)
+        self._shifts, self._used = shifts.copy(), used
+        return Canvas(self._photons, self._exposure(shifts, brightness), self._margin)
+
+    def _add(self, chosen: NDArray[np.bool_], shifts: NDArray[np.int64], sign: int) -> None:
+        n_folds = len(self._photons)
+        for fold in range(n_folds):
+            own = np.flatnonzero(chosen[fold::n_folds]) * n_folds + fold
+            add_shifted(self._frames, own, shifts[own] + self._margin, float(sign), self._photons[fold])
+
+    def _exposure(self, shifts: NDArray[np.int64], brightness: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return how long each pixel was looked at, each frame by its brightness."""
+        (_, rows, columns), n_folds = self._frames.shape, len(self._photons)
+        corners = np.zeros((n_folds, self._photons.shape[1] + 1, self._photons.shape[2] + 1), np.float64)
+        fold, (y, x) = np.arange(len(shifts)) % n_folds, (shifts + self._margin).T
+        for dy, dx, sign in ((0, 0, 1), (rows, 0, -1), (0, columns, -1), (rows, columns, 1)):
+            np.add.at(corners, (fold, y + dy, x + dx), sign * brightness)
+        exposure = corners.cumsum(axis=1).cumsum(axis=2)[:, :-1, :-1]
+        return np.maximum(exposure, 0).astype(np.float32)
+
+
+def _rate(photons: NDArray[np.float32], exposure: NDArray[np.float32], smoothing_px: float) -> NDArray[np.float32]:
+    """Divide photons by exposure. Where nobody has looked, all that is known is the mean."""
+    mean = max(float(photons.sum(dtype=float)) / max(float(exposure.sum(dtype=float)), 1e-9), 1e-9)
+    prior = _PRIOR_PHOTONS / (4 * np.pi * smoothing_px**2) / mean
+    return np.maximum((photons + prior * mean) / (np.maximum(exposure, 0) + prior), mean * 1e-4)
 
 
 def _merge_folds(canvas: Canvas) -> Canvas:
@@ -111,20 +147,18 @@ def choose_smoothing(canvas: Canvas) -> float:
     >>> rng = np.random.default_rng(0)
     >>> still = np.zeros((40, 2), np.int64)
     >>> bright = 5 + 4 * np.sin(np.arange(32) / 2) * np.ones((32, 1))
-    >>> folds = [rng.poisson(bright, (20, 32, 32)) for _ in range(2)]
-    >>> choose_smoothing(Canvas.gather(folds, still, np.ones(40), 4)) < 2
+    >>> choose_smoothing(Gathering(rng.poisson(bright, (40, 32, 32)), 4, 2).canvas(still, np.ones(40))) < 2
     True
-    >>> folds = [rng.poisson(0.02, (20, 32, 32)) for _ in range(2)]
-    >>> choose_smoothing(Canvas.gather(folds, still, np.ones(40), 4)) > 4
+    >>> choose_smoothing(Gathering(rng.poisson(0.02, (40, 32, 32)), 4, 2).canvas(still, np.ones(40))) > 4
     True
     """
     canvas = _merge_folds(canvas)
     best, chosen = -np.inf, SMOOTHINGS_PX[-1]
     for smoothing_px in reversed(SMOOTHINGS_PX):  # from the widest, where noise has no say
-        smooth, score = canvas.smooth(smoothing_px), 0.0
-        for fold in range(len(canvas.photons)):
+        score = 0.0
+        for fold, rest in enumerate(canvas.smooth(smoothing_px).rates_without(smoothing_px)):
             seen = canvas.exposure[fold] > 0
-            rate, photons = smooth.rate(smoothing_px, fold)[seen], canvas.photons[fold][seen]
+            rate, photons = rest[seen], canvas.photons[fold][seen]
             n_photons = float(photons.sum(dtype=float))
             if n_photons <= 0:
                 continue

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from scanimage_nwb.errors import TimeAxisError
 from scanimage_nwb.formats.files import ReadOnlyFile
+from scanimage_nwb.formats.scanimage_tiff import decode_text
 from scanimage_nwb.formats.siff_metadata import (
     FRAME_METADATA,
     AppendedText,
@@ -109,10 +110,6 @@ class FrameTexts:
             page = int(row["page"])
             path = self.recording.tables[int(self.recording.index.file_index[page])].path
             with ReadOnlyFile(path) as file:
-                data = file.read(int(row["text_offset"]), int(row["text_bytes"]))
-            try:
-                text = data.decode("utf-8")
-            except UnicodeDecodeError:
-                text = data.decode("latin-1")
+                text = decode_text(file.read(int(row["text_offset"]), int(row["text_bytes"])))
             events += parse_appended_text(text, page)
         return events

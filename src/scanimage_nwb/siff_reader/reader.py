@@ -97,6 +97,7 @@ class SiffReader(MaskMethods):
         *,
         bins: tuple[int, int] | None = None,
         color_channel: int | None = 0,
+        edge: Edge = "wrap",
     ) -> NDArray:
         """Count photons by delay.
 
@@ -113,6 +114,8 @@ class SiffReader(MaskMethods):
             So many delay bins are added up; the last may hold fewer.
         bins : tuple of int, optional
             First delay bin, and the one behind the last; by default all.
+        edge : 'wrap' or number
+            Whether photons that a shift brings in at the opposite edge count; a number leaves them out.
 
         Returns
         -------
@@ -130,8 +133,8 @@ class SiffReader(MaskMethods):
         """
         request, source = self._delay_request(frames, color_channel, registration_dict)
         bin_of = histograms.bin_table(self.num_bins, bins, bin_factor)
-        own = whole_field(request.n_pixels) if masks is None else self._masks(masks, request, class_bits=8)
-        plane = self._plane[request.pages]
+        own = whole_field(request.n_pixels) if masks is None else self._masks(masks, request, most_classes=1 << 8)
+        own, plane = self._within_edges(own, request, edge)
         found = histograms.read_histogram(source, request, own, plane, bin_of, framewise=framewise)
         return found[0] if masks is None or np.ndim(masks) == 2 else found
 

@@ -60,7 +60,8 @@ class OpenRecording:
             raise ValueError(f"recording {self.entry.name} has no registration")
         reader = SiffReader.from_recording(self.recording)
         if motion.find:
-            reader.register(motion.method, motion.channel, max_shift=motion.max_shift, subpixel=motion.subpixel)
+            options = motion.model_dump(include={"max_shift", "subpixel", "smoothness", "share_planes"})
+            reader.register(motion.method, motion.channel, **options)
         else:
             assert self.registration_path is not None
             reader.use_registration(self.registration_path)

@@ -71,6 +71,8 @@ class RegistrationEntry(Part):
     channel: int = Field(0, ge=0, description="channel that motion is found from, from 0")
     max_shift: int | None = Field(None, ge=1, description="a whole number of pixels")
     subpixel: bool = Field(False, description="true or false")
+    smoothness: float | None = Field(None, ge=0, description="pixels the motion steps by; .inf for no prior")
+    share_planes: bool | None = Field(None, description="true or false: planes of a volume move together")
     write_corrected: bool = Field(False, description="true or false: the corrected movies too")
 
 
