@@ -230,7 +230,8 @@ class RoiTracesInterface(WholeFileWriting, BaseSegmentationExtractorInterface):
         stub_samples : int
             See `stub_test`.
         mask_type : {'image', 'pixel', 'voxel'}
-            How masks are written. roiextractors reads images.
+            How masks are written. roiextractors reads images; masks of a volume get voxels, and images as seen from
+            above.
         imaging_series : str, optional
             TwoPhotonSeries whose plane and times these are; by default the first of the file that has as many samples.
 
