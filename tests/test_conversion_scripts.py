@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pynwb
 import pytest
 
@@ -148,6 +149,28 @@ def test_all_sessions(tmp_path: Path) -> None:
             "m1__day1": "0",
             "m1__day2": "1",
         }
+
+
+def test_sync_pulses_of_a_folder(script: ModuleType, tmp_path: Path) -> None:
+    """Pulses fire once a volume; their clock is 5 s ahead and 30 ppm fast."""
+    written = write_scanimage_recording(tmp_path / "session", n_planes=3, n_flyback=1, n_volumes=50, shape=(4, 4))
+    starts = written.timestamps_s[(written.plane == 0)]
+    np.savetxt(tmp_path / "pulses.csv", 5 + starts * (1 + 30e-6), fmt="%.9f")
+    options = ("--timezone", "UTC", "--sync", "pulses.csv", "--sync-fires-per", "volume")
+    result = run("session", "out", *options, folder=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    with pynwb.NWBHDF5IO(tmp_path / "out" / "session_00001.nwb", "r") as io:
+        nwbfile = io.read()
+        native = written.timestamps_s[written.plane == 2]
+        series = nwbfile.acquisition["TwoPhotonSeries"]
+        assert series.get_timestamps() == pytest.approx(5 + native * (1 + 30e-6), abs=2e-6)
+        assert nwbfile.processing["ophys"]["PulseAlignment"]["fires_per"].data[:].tolist() == ["volume"]
+    result = run("session", "out", "--timezone", "UTC", "--sync", "pulses.csv", folder=tmp_path)
+    assert result.returncode == 1
+    assert "fires_per" in result.stderr
+    (tmp_path / "session" / "session.yaml").write_text("recordings: {name: a, files: session_00001.tif}\n")
+    with pytest.raises(MetadataError, match="name the pulses there"):
+        script.session_to_nwb(tmp_path / "session", tmp_path / "out", sync_path=tmp_path / "pulses.csv")
 
 
 def test_file_left_out_is_named(script: ModuleType, tmp_path: Path) -> None:

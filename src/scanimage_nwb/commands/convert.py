@@ -196,6 +196,9 @@ def _verify(nwbfile_path: Path, sources: tuple[Path, ...], as_json: bool) -> "li
 
     checks = verify_nwbfile(nwbfile_path, sources)
     _say_checks(checks, as_json)
+    if checks.missing:
+        text = f"not in the file: {', '.join(checks.missing)}"
+        click.echo(json.dumps({"event": "missing", "parts": checks.missing}) if as_json else text)
     return checks
 
 

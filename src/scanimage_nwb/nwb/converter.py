@@ -4,8 +4,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from neuroconv import ConverterPipe
 from neuroconv.utils import DeepDict, dict_deep_update, get_json_schema_from_method_signature
+from numpy.typing import NDArray
 from pydantic import FilePath
 from pynwb import NWBFile
 
@@ -13,11 +15,12 @@ from scanimage_nwb.errors import MetadataError
 from scanimage_nwb.extractors.siff import CountDtype
 from scanimage_nwb.nwb.flim_interface import FlimInterface, FlimProduct, options_of
 from scanimage_nwb.nwb.flim_regions import flim_regions
-from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface, WholeFileWriting
+from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface
 from scanimage_nwb.nwb.registration import add_registration
 from scanimage_nwb.nwb.roi_interface import RoiTracesInterface
 from scanimage_nwb.nwb.siff_interface import SiffImagingInterface
 from scanimage_nwb.nwb.user_metadata import merge_metadata
+from scanimage_nwb.nwb.whole_file_writing import WholeFileWriting
 from scanimage_nwb.recording import FiresPer, RecordingAlignment, open_recording
 from scanimage_nwb.registration import RegistrationInfo
 
@@ -214,6 +217,28 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
         for interface in others:
             interface.use_alignment(found)
         return found
+
+    def set_aligned_timestamps(self, aligned_timestamps: NDArray[np.float64]) -> None:
+        """Replace the time of every sample, of all channels at once; shifts and traces of masks share them.
+
+        Parameters
+        ----------
+        aligned_timestamps : ndarray of float64, shape (samples,)
+            Seconds of the session's clock.
+        """
+        for interface in self.data_interface_objects.values():
+            interface.set_aligned_timestamps(aligned_timestamps)
+
+    def set_aligned_starting_time(self, aligned_starting_time: float) -> None:
+        """Shift the times of all channels at once.
+
+        Parameters
+        ----------
+        aligned_starting_time : float
+            Seconds of the session's clock at which the recording's begins.
+        """
+        for interface in self.data_interface_objects.values():
+            interface.set_aligned_starting_time(aligned_starting_time)
 
     def get_num_samples(self) -> int:
         """Return the number of samples that every channel has."""

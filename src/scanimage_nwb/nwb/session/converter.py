@@ -13,13 +13,13 @@ from pynwb import NWBFile
 from scanimage_nwb.errors import SessionFileError
 from scanimage_nwb.nwb.alignment import on_aligned_clock
 from scanimage_nwb.nwb.dandi_naming import dandi_path
-from scanimage_nwb.nwb.interfaces import WholeFileWriting
 from scanimage_nwb.nwb.metadata import session_description
 from scanimage_nwb.nwb.pulse_sources import read_pulse_times
 from scanimage_nwb.nwb.session.assembling import OpenRecording, assemble
 from scanimage_nwb.nwb.session.reading import Session, read_session_file
 from scanimage_nwb.nwb.start_time import with_timezone
 from scanimage_nwb.nwb.user_metadata import merge_metadata, warn_of_unused_entries
+from scanimage_nwb.nwb.whole_file_writing import WholeFileWriting
 
 __all__ = ["SessionConverter", "output_path_of"]
 
