@@ -98,11 +98,12 @@ def test_verify_finds_a_photon_that_differs(siff: SyntheticSiff, tmp_path: Path)
         delays[-1] = delays[-1] ^ 1
     result = run("verify", out, "--source", siff.path, "--json")
     assert result.exit_code == 1
-    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    *lines, missing = [json.loads(line) for line in result.stdout.splitlines()]
     assert [(line["series"], line["difference"] is None) for line in lines] == [
         ("PhotonEventSeriesChannel2", False),
         ("TwoPhotonSeriesChannel2", True),
     ]
+    assert missing == {"event": "missing", "parts": ["Channel 1"]}
 
 
 def test_motion_is_corrected_if_a_registration_is_given(tmp_path: Path) -> None:
