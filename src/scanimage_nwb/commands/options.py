@@ -101,12 +101,23 @@ PHOTONS: tuple[Option, ...] = (
         help="Of a .siff, write also: photons, histograms, lifetime, phasor, fit; separated by commas, or repeat. With "
         "--rois, histograms, lifetime and fit of each mask too.",
     ),
+    click.option("--num-bins", type=int, help="Delay bins of a .siff, in place of what the file says."),
+    click.option(
+        "--bin-width",
+        type=float,
+        help="Their width in seconds; by default 5e-12 * 2^binResolution (an old library had 2e-11).",
+    ),
+    click.option(
+        "--laser-rate", type=float, help="Repetition rate of the laser in Hz, in place of what the file says."
+    ),
     click.option("--flim-bin-factor", type=int, help="So many delay bins of the histograms are added up."),
     click.option("--flim-components", type=int, help="Exponentials of the fit. Default: 2."),
     click.option(
         "--flim-offset", type=float, help="Delay of the instrument in seconds, taken off mean delays (1.5e-9)."
     ),
 )
+_OF_TIMING = {"num_bins": "num_bins", "bin_width": "tcspc_resolution_s", "laser_rate": "repetition_rate_hz"}
+"""Option of the command to what it stands for."""
 _OF_FLIM = {
     "flim_bin_factor": ("bin_factor", "histograms"),
     "flim_components": ("fit", "fit"),
@@ -219,7 +230,12 @@ def asked_photons(options: Mapping[str, Any]) -> dict[str, Any]:
         if product not in products:
             raise ValueError(f"--{name.replace('_', '-')} needs --flim {product}")
         details[theirs] = options[name]
-    return {"flim": products, "flim_options": details, "count_dtype": options["count_dtype"]}
+    return {
+        "flim": products,
+        "flim_options": details,
+        "count_dtype": options["count_dtype"],
+        "photon_timing": {theirs: options[name] for name, theirs in _OF_TIMING.items() if options[name] is not None},
+    }
 
 
 def asked_motion(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def convert_recording(
     flim: Sequence[FlimProduct] = (),
     flim_options: Mapping[str, Any] | None = None,
     rois: RoiOptions | None = None,
+    photon_timing: Mapping[str, float] | None = None,
 ) -> Path:
     """Convert a recording, TIFF or .siff, to an NWB file, all channels unless some are named.
 
@@ -82,6 +83,8 @@ def convert_recording(
         Conversion options of `FlimInterface` on top of that, such as ``{"bin_factor": 10, "fit": 1}``.
     rois : RoiOptions, optional
         Masks to write beside the channels, with their traces.
+    photon_timing : mapping, optional
+        ``num_bins``, ``tcspc_resolution_s`` and ``repetition_rate_hz`` in place of what a .siff says.
 
     Returns
     -------
@@ -110,6 +113,7 @@ def convert_recording(
         timezone=timezone,
         count_dtype=count_dtype,
         flim=list(flim),
+        photon_timing=dict(photon_timing or {}),
     )
     converter.show_progress, converter.writer_options = progress, {"workers": workers, "cloud": cloud}
     converter.registration, converter.write_corrected = registration, write_corrected

@@ -1,6 +1,7 @@
 """All channels of a recording, TIFF or .siff, in one NWB file."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
         What of the photons of a .siff is written beside their counts, by a `FlimInterface` for each channel. These
         take the conversion options of `FlimInterface`; unless told otherwise they fit two exponentials, and correct
         motion if there is a `registration`. Of masks in `roi_interfaces`, decays, lifetimes and fits are written too.
+    photon_timing : dict, optional
+        ``num_bins``, ``tcspc_resolution_s`` and ``repetition_rate_hz`` in place of what a .siff says.
     verbose : bool
         Show a progress bar while data are written.
 
@@ -88,11 +91,15 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
         timezone: str | None = None,
         count_dtype: CountDtype = "int16",
         flim: list[FlimProduct] | None = None,
+        photon_timing: dict | None = None,
         verbose: bool = False,
     ) -> None:
-        recording = open_recording(file_path, file_paths=file_paths)
-        if flim and not recording.is_siff:
-            raise MetadataError(f"{recording.paths[0]} is a TIFF and holds no arrival times; leave flim out")
+        recording = replace(open_recording(file_path, file_paths=file_paths), photon_timing=photon_timing or {})
+        _ = recording.siff_facts  # refuses what makes no sense
+        if (flim or photon_timing) and not recording.is_siff:
+            raise MetadataError(
+                f"{recording.paths[0]} is a TIFF and holds no arrival times; leave flim and photon_timing out"
+            )
         self._flim_options = options_of(flim or [])
         shared = {
             "file_path": file_path,

@@ -12,7 +12,7 @@ import numpy as np
 
 from scanimage_nwb.errors import FormatError
 from scanimage_nwb.formats.scanimage_fields import FieldOfView, parse_field_of_view, parse_scanfields
-from scanimage_nwb.formats.siff import BASE_BIN_S, parse_siff_facts
+from scanimage_nwb.formats.siff import BASE_BIN_S
 from scanimage_nwb.recording import Recording
 
 __all__ = ["device_key", "imaging_metadata", "name_suffix", "registry_key", "session_description"]
@@ -187,7 +187,7 @@ def _device(recording: Recording) -> dict[str, str]:
 
 def _photon_timing(recording: Recording) -> str:
     """Describe the laser and the delay bins, as far as the header says them."""
-    facts, hardware = parse_siff_facts(recording.header), recording.header.get("SI.hScan2D.name")
+    facts, hardware = recording.siff_facts, recording.header.get("SI.hScan2D.name")
     text = f" Data acquired by {hardware}." if isinstance(hardware, str) and hardware else ""
     if facts.repetition_rate_hz:
         rate_hz = facts.repetition_rate_hz
@@ -195,7 +195,10 @@ def _photon_timing(recording: Recording) -> str:
     if facts.num_bins:
         width = "" if facts.tcspc_resolution_s is None else f" of {facts.tcspc_resolution_s * 1e12:g} ps"
         text += f" Delay since the laser pulse: {facts.num_bins} bins{width}"
-        text += f" ({BASE_BIN_S * 1e12:g} ps x 2^binResolution)." if width else "."
+        by_header = width and "tcspc_resolution_s" not in recording.photon_timing
+        text += f" ({BASE_BIN_S * 1e12:g} ps x 2^binResolution)." if by_header else "."
+    if recording.photon_timing:
+        text += f" Given by the user: {', '.join(recording.photon_timing)}."
     return text
 
 

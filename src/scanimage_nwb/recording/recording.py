@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from scanimage_nwb.formats.files import ReadOnlyFile
 from scanimage_nwb.formats.scanimage_header import ScanImageHeader
 from scanimage_nwb.formats.scanimage_layout import AcquisitionLayout
 from scanimage_nwb.formats.scanimage_tiff import read_page_text, read_pixels
+from scanimage_nwb.formats.siff import SiffFacts, parse_siff_facts
 from scanimage_nwb.formats.tiff_pages import PageTable
 from scanimage_nwb.frame_index import FrameIndex
 
@@ -48,6 +50,8 @@ class Recording:
     between them are as right as these computers' clocks."""
     notes: tuple[str, ...] = ()
     """What is not as it should be, and what was done about it."""
+    photon_timing: Mapping[str, float] = field(default_factory=dict)
+    """``num_bins``, ``tcspc_resolution_s`` and ``repetition_rate_hz`` that the user gives in place of the header's."""
     _files: "OrderedDict[int, ReadOnlyFile]" = field(default_factory=OrderedDict, repr=False)
     _files_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -60,6 +64,11 @@ class Recording:
     def is_siff(self) -> bool:
         """True if pages hold photons (a .siff file), False if they hold pixels."""
         return any(table.is_siff for table in self.tables)
+
+    @property
+    def siff_facts(self) -> SiffFacts:
+        """Delay bins and laser of a .siff: what the user gives, and else what the header says."""
+        return parse_siff_facts(self.header, **self.photon_timing)  # type: ignore[arg-type]
 
     @property
     def n_pages(self) -> int:

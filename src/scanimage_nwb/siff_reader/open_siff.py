@@ -1,6 +1,7 @@
 """An open .siff file or ScanImage TIFF: what it says of itself, its times, and which pages a caller means."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanimage_nwb.errors import FrameIndexError, HeaderFieldError, UnsupportedFormatError
-from scanimage_nwb.formats.siff import PhotonPages, SiffFacts, parse_siff_facts
+from scanimage_nwb.formats.siff import PhotonPages, SiffFacts
 from scanimage_nwb.formats.siff_metadata import AppendedText, EpochFit
 from scanimage_nwb.recording import Recording, open_recording
 from scanimage_nwb.registration import RegistrationInfo
@@ -85,7 +86,8 @@ class OpenSiff:
         return reader
 
     def _set_recording(self, recording: Recording) -> None:
-        facts = parse_siff_facts(recording.header, **self._overrides)  # type: ignore[arg-type]
+        own = {name: value for name, value in self._overrides.items() if value is not None}
+        facts = replace(recording, photon_timing={**recording.photon_timing, **own}).siff_facts
         self._recording, self._facts = recording, facts
         self.registration_dict, self.registration_info = {}, None
         self._texts = FrameTexts(recording)
@@ -153,7 +155,8 @@ class OpenSiff:
         value = getattr(self.facts, name)
         if value is None:
             raise HeaderFieldError(
-                f"{self.recording.paths[0]}: the header has no {key}; give {name} when opening the file"
+                f"{self.recording.paths[0]}: the header has no {key}; give {name} when opening the file (in the shell: "
+                f"--{_IN_THE_SHELL[name]})"
             )
         return value
 
@@ -302,5 +305,6 @@ class OpenSiff:
         return self._source.with_delays(request, self.num_bins), self._source
 
 
+_IN_THE_SHELL = {"num_bins": "num-bins", "tcspc_resolution_s": "bin-width", "repetition_rate_hz": "laser-rate"}
 _KEPT = {"strict", "registration_dict", "registration_info", "_overrides", "_recording"}
 """What a pickle holds; the rest follows from it."""

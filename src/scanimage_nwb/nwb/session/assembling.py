@@ -5,7 +5,7 @@ which they are written. To add a section: its entry in `schema`, a function here
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -120,12 +120,20 @@ def assemble(session: Session, timezone: str | None = None) -> Assembly:
     return assembly
 
 
+def _photon_timing(entry: RecordingEntry) -> dict[str, float]:
+    """Return what the session file says of delay bins and laser in place of the recording's files."""
+    names = ("num_bins", "tcspc_resolution_s", "repetition_rate_hz")
+    return {name: getattr(entry, name) for name in names if getattr(entry, name) is not None}
+
+
 def _add_recording(assembly: Assembly, entry: RecordingEntry) -> None:
     """Open a recording and add its channels as imaging series."""
     session = assembly.session
     paths = [session.path(name) for name in entry.files]
     recording = open_recording(paths[0]) if len(paths) == 1 else open_recording(file_paths=paths)
     _check_kind(entry, recording, session)
+    recording = replace(recording, photon_timing=_photon_timing(entry))
+    _ = recording.siff_facts  # refuses what makes no sense
     several = len(session.file.recordings) > 1
     opened = OpenRecording(entry, recording, _word(entry.name) if several else "")
     assembly.recordings[entry.name] = opened

@@ -41,6 +41,9 @@ class RecordingEntry(Part):
         None, ge=0, description="a frame of each slice, from 0; by default all, one after the other"
     )
     count_dtype: Literal["int16", "uint16", "uint32"] = Field("int16", description="int16, uint16 or uint32")
+    num_bins: int | None = Field(None, ge=1, description="delay bins of a .siff, in place of what it says")
+    tcspc_resolution_s: float | None = Field(None, gt=0, description="their width in seconds, such as 2e-11")
+    repetition_rate_hz: float | None = Field(None, gt=0, description="of the laser in Hz, such as 80e6")
     start: Time | None = Field(
         None, description="when it began, such as 2025-04-24T16:43:57+02:00, in place of what its files say"
     )
