@@ -8,7 +8,7 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 
 RANKS = [
-    {"cli", "archive_commands", "session_commands", "motion_options", "report", "batch", "__main__"},
+    {"cli", "archive_commands", "session_commands", "tiff_commands", "motion_options", "report", "batch", "__main__"},
     {"archive"},
     {"nwb"},
     {"extractors", "metadata_utils", "inspection", "session_folder", "siff_reader"},

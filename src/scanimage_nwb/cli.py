@@ -17,6 +17,7 @@ from scanimage_nwb.command_line import command, quick_imports, run_plainly
 from scanimage_nwb.errors import VerificationError
 from scanimage_nwb.motion_options import motion_options
 from scanimage_nwb.session_commands import batch, convert_session_file, init, session_file_in
+from scanimage_nwb.tiff_commands import to_tiff
 
 if TYPE_CHECKING:
     from scanimage_nwb.nwb.progress import WriteProgress
@@ -51,6 +52,7 @@ main.add_command(batch)
 main.add_command(report)
 main.add_command(validate)
 main.add_command(dandi)
+main.add_command(to_tiff)
 
 
 @main.command()

@@ -107,7 +107,7 @@ class OpenSiff:
     def _warn_of_other_shapes(self) -> None:
         """Say once that pages of another shape (several regions) must be asked for by number."""
         rows, columns = self.im_params.shape
-        other = np.flatnonzero((self._heights != rows) | (self._widths != columns))
+        other = np.flatnonzero(~self.is_usual_shape)
         if other.size:
             page = other[0]
             warnings.warn(
@@ -134,6 +134,12 @@ class OpenSiff:
     def num_frames(self) -> int:
         """Pages over all files, flyback included."""
         return self.recording.n_pages
+
+    @property
+    def is_usual_shape(self) -> NDArray[np.bool_]:
+        """Whether each page has the shape of the first; those of several regions may differ. Shape (num_frames,)."""
+        rows, columns = self.im_params.shape
+        return (self._heights == rows) & (self._widths == columns)
 
     @property
     def num_bins(self) -> int:
@@ -275,8 +281,7 @@ class OpenSiff:
     def _default_pages(self, color_channel: int | None) -> NDArray[np.int64]:
         """Return all pages of a colour that are not flyback and of the usual shape."""
         index = self.recording.index
-        wanted = (self._heights == self.im_params.shape[0]) & (self._widths == self.im_params.shape[1])
-        wanted &= ~index.is_flyback
+        wanted = self.is_usual_shape & ~index.is_flyback
         if color_channel is not None:
             self.im_params._check("color_channel", color_channel, self.im_params.num_colors)
             # In a frame that was cut short, its first pages are those that are there.
