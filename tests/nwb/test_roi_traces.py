@@ -1,7 +1,10 @@
 """Masks and traces beside the channels: what is written, read with plain pynwb, roiextractors and pynapple."""
 
 import csv
+import math
+import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from pynwb import read_nwb
 from scanimage_nwb import ScanImageImagingExtractor, SiffReader
 from scanimage_nwb.cli import main
 from scanimage_nwb.errors import MetadataError, RoiError
-from scanimage_nwb.nwb import RoiOptions, RoiTracesInterface, convert_recording, write_traces
+from scanimage_nwb.nwb import RoiOptions, RoiTracesInterface, convert_recording, roi_conversion, write_traces
 from scanimage_nwb.registration import RegistrationInfo
 from scanimage_nwb.roi_traces import RoiSet, Segmentation, extract_photon_traces, extract_traces, read_segmentations
 from scanimage_nwb.testing import write_scanimage_recording
@@ -59,7 +62,12 @@ def test_masks_get_traces_of_all_channels(recording, tmp_path: Path) -> None:
     nwbfile = read_nwb(out)
     ophys = nwbfile.processing["ophys"]
     table = ophys["ImageSegmentation"]["PlaneSegmentation"]
-    np.testing.assert_array_equal(table["image_mask"].data[:], rois.to_masks().transpose(0, 3, 2, 1))
+    np.testing.assert_array_equal(table["image_mask"].data[:], rois.to_masks().max(axis=1).transpose(0, 2, 1))
+    masks = np.zeros((4, 3, *SHAPE), bool)
+    for rank in range(4):
+        for x, y, z, weight in table["voxel_mask"][rank]:
+            masks[rank, z, y, x] = weight
+    np.testing.assert_array_equal(masks, rois.to_masks())
     assert table.id.data[:].tolist() == [2, 5, 7, 8]
     assert table["plane"].data[:].tolist() == [0, 0, 2, 2]
     np.testing.assert_allclose(table["ROICentroids"].data[:], rois.centroid[:, ::-1])
@@ -167,6 +175,104 @@ def test_segmentations_of_another_recording_are_refused(data_dir: Path, planar, 
         with pytest.raises(RoiError, match=message):
             convert_recording(sources, tmp_path / "a.nwb", timezone="UTC", rois=RoiOptions(data_dir / rois))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore::scanimage_nwb.errors.ScanImageNwbWarning")
+def test_a_last_volume_cut_short_costs_a_plane_its_last_sample(data_dir: Path, tmp_path: Path) -> None:
+    written = write_scanimage_recording(tmp_path, n_planes=2, n_volumes=251, shape=(128, 128), drop_pages=(501,))
+    shutil.copytree(data_dir / "suite2p", tmp_path / "suite2p")
+    folder = tmp_path / "suite2p/plane0"
+    ops = np.load(folder / "ops.npy", allow_pickle=True).item()
+    np.save(folder / "ops.npy", {**ops, "nframes": 251}, allow_pickle=True)
+    for name in ("F", "Fneu", "spks", "F_chan2", "Fneu_chan2"):
+        trace = np.load(folder / f"{name}.npy")
+        np.save(folder / f"{name}.npy", np.concatenate([trace, trace[:, :1]], axis=1))
+    with pytest.warns(UserWarning, match=r"plane0: plane 0 has 251 samples, and .* 250 whole volumes and part of one"):
+        out = convert_recording(
+            written.paths, tmp_path / "a.nwb", timezone="UTC", rois=RoiOptions(tmp_path / "suite2p")
+        )
+    with h5py.File(out) as file:
+        series = file["processing/ophys/Fluorescence/RoiResponseSeries/data"]
+        np.testing.assert_array_equal(series[:], np.load(folder / "F.npy")[:, :250].T)
+    (tmp_path / "whole").mkdir()
+    whole = write_scanimage_recording(tmp_path / "whole", n_planes=2, n_volumes=250, shape=(128, 128))
+    with pytest.raises(RoiError, match=r"251 samples, and the recording 250\. .* take traces anew"):
+        convert_recording(whole.paths, tmp_path / "b.nwb", timezone="UTC", rois=RoiOptions(tmp_path / "suite2p"))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("source", ["suite2p", "caiman/caiman_analysis.hdf5"])
+def test_real_outputs_come_back_through_pynapple_and_roiextractors(
+    data_dir: Path, planar, tmp_path: Path, source: str
+) -> None:
+    pynapple = pytest.importorskip("pynapple")
+    from roiextractors import NwbSegmentationExtractor
+
+    size = {"n_planes": 2, "n_volumes": 250} if source == "suite2p" else {"n_volumes": 1000}
+    written = write_scanimage_recording(tmp_path, shape=(128, 128), **size)
+    out = convert_recording(written.paths, tmp_path / "a.nwb", timezone="UTC", rois=RoiOptions(data_dir / source))
+    planes = read_segmentations(data_dir / source)
+    nwbfile = read_nwb(out)
+    times = nwbfile.acquisition["TwoPhotonSeries"].get_timestamps()[:]
+    nwbfile.read_io.close()
+    loaded = pynapple.load_file(str(out))
+    for own, suffix in zip(planes, ("", "Plane1"), strict=False):
+        names = {"raw": f"RoiResponseSeries{suffix}", "deconvolved": f"Deconvolved{suffix}"}
+        names |= {"neuropil": f"Neuropil{suffix}"} if "neuropil" in own.traces else {"denoised": f"Denoised{suffix}"}
+        for kind, name in names.items():
+            frame = loaded[name if name in loaded else f"Fluorescence/{name}"]  # DfOverF may have the same name
+            np.testing.assert_array_equal(frame.values, own.traces[kind])
+            np.testing.assert_allclose(frame.t, times, atol=1e-9)
+    back = NwbSegmentationExtractor(str(out))
+    masks = planes[0].rois.to_masks()[:, 0]
+    np.testing.assert_array_equal(back.get_roi_image_masks(), masks.transpose(1, 2, 0))
+    for kind in ("raw", "deconvolved", *(("dff", "denoised") if "dff" in planes[0].traces else ("neuropil",))):
+        np.testing.assert_array_equal(back.get_traces(name=kind), planes[0].traces[kind])
+    np.testing.assert_allclose(back.get_timestamps(), times, atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_masks_of_volumes_are_read_by_roiextractors(recording, tmp_path: Path) -> None:
+    from roiextractors import NwbSegmentationExtractor
+
+    np.save(tmp_path / "masks.npy", labels(3))
+    write_traces(
+        recording.paths,
+        tmp_path / "a.nwb",
+        RoiOptions(tmp_path / "masks.npy"),
+        channel_name="Channel 1",
+        timezone="UTC",
+    )
+    back, rois = NwbSegmentationExtractor(str(tmp_path / "a.nwb")), RoiSet.from_labels(labels(3))
+    assert back.get_roi_ids() == [2, 5, 7, 8]
+    np.testing.assert_array_equal(back.get_roi_image_masks(), rois.to_masks().max(axis=1).transpose(1, 2, 0))
+    expected = extract_traces(ScanImageImagingExtractor(recording.paths[0], channel_name="Channel 1"), rois).means
+    np.testing.assert_array_equal(back.get_traces(name="raw"), expected)
+    np.testing.assert_allclose(back.get_property("roi_centroids", [2, 5, 7, 8]), rois.centroid[:, 1:])
+
+
+def test_what_cannot_be_written_is_refused_before_frames_are_read(
+    recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_arguments: object, **_options: object) -> None:
+        raise AssertionError("traces were taken")
+
+    monkeypatch.setattr(roi_conversion, "extract_traces", never)
+    np.save(tmp_path / "masks.npy", labels(3))
+    rois = RoiOptions(tmp_path / "masks.npy")
+    other = write_scanimage_recording(tmp_path, epoch=None, n_planes=3, n_volumes=2, shape=SHAPE)
+    cases = [
+        (other.paths, tmp_path / "a.nwb", rois, MetadataError, "does not say when it was recorded"),
+        (recording.paths, tmp_path / "none/a.h5", rois, FileNotFoundError, "none is not there"),
+        (recording.paths, tmp_path / "a.h5", replace(rois, dff_window_s=-1.0), RoiError, r"-1\.0 s"),
+        (recording.paths, tmp_path / "a.h5", replace(rois, dff_window_s=math.nan), RoiError, "nan s"),
+        (recording.paths, tmp_path / "a.csv", rois, ValueError, "can hold one channel"),
+    ]
+    for paths, output, options, error, message in cases:
+        with pytest.raises(error, match=message):
+            write_traces(paths, output, options)
+    with pytest.raises(RoiError, match="window of dF/F is 0"):
+        convert_recording(recording.paths, tmp_path / "b.nwb", timezone="UTC", rois=replace(rois, dff_window_s=0))
 
 
 def test_photons_get_lifetimes(tmp_path: Path) -> None:

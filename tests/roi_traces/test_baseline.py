@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scanimage_nwb.errors import RoiError
-from scanimage_nwb.roi_traces import df_over_f, rolling_percentile, subtract_neuropil
+from scanimage_nwb.roi_traces import df_over_f, rolling_df_over_f, rolling_percentile, storage, subtract_neuropil
 
 
 def test_fixed_f0() -> None:
@@ -63,3 +63,18 @@ def test_neuropil_is_taken_off_around_its_median() -> None:
 def test_what_does_not_fit(call, message: str) -> None:
     with pytest.raises(RoiError, match=message):
         call()
+
+
+@pytest.mark.parametrize("with_neuropil", [False, True])
+def test_rolling_df_over_f_is_made_of_its_steps(with_neuropil: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "_ROWS_BYTES", 8 * 40 * 3)  # three masks at a time
+    monkeypatch.setattr(storage, "MOST_IN_MEMORY", 100)
+    rng = np.random.default_rng(1)
+    traces, around = rng.normal(5, 1, (40, 8)), rng.normal(2, 1, (40, 8))
+    traces[:, 4] = -1
+    steps = subtract_neuropil(traces, around, 0.5) if with_neuropil else traces
+    with pytest.warns(UserWarning, match=r"in 40 of 320 values, of 1 mask\(s\) \(first: mask 4\)") as said:
+        found = rolling_df_over_f(traces, 7, 20, neuropil=around if with_neuropil else None, factor=0.5)
+    assert len(said) == 1
+    with pytest.warns(UserWarning, match=r"in 40 of 320 values, of 1 mask\(s\) \(first: mask 4\)"):
+        np.testing.assert_array_equal(found, df_over_f(steps, rolling_percentile(steps, 7, 20)))

@@ -1,5 +1,7 @@
 """Traces against NumPy on the decoded frames, and on .siff files against the truth."""
 
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +12,16 @@ from hypothesis import strategies as st
 from scanimage_nwb import ScanImageImagingExtractor, SiffImagingExtractor, SiffReader
 from scanimage_nwb.errors import RoiError
 from scanimage_nwb.roi_traces import (
+    ImageSums,
     RoiSet,
+    TraceBlock,
     background_rois,
     extract_photon_traces,
     extract_traces,
+    extracting,
     iter_traces,
     neuropil_rois,
+    storage,
 )
 from scanimage_nwb.testing import write_scanimage_recording
 from scanimage_nwb.testing.siff_files import write_siff_recording
@@ -135,6 +141,71 @@ def test_bad_shifts(shifts: np.ndarray, message: str) -> None:
 def test_what_is_no_source(source: object, message: str) -> None:
     with pytest.raises(RoiError, match=message):
         extract_traces(source, RoiSet.from_masks(np.ones((1, 5, 6), bool)))
+
+
+class Counted:
+    """A source that tells how many threads read it at once, and may fail."""
+
+    def __init__(self, frames: np.ndarray, *, any_thread: bool, fails_at: int | None = None) -> None:
+        self.frames, self.shape = frames, frames.shape
+        self.reads_on_any_thread, self.fails_at = any_thread, fails_at
+        self.reading, self.most = 0, 0
+        self._lock = threading.Lock()
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        with self._lock:
+            self.reading += 1
+            self.most = max(self.most, self.reading)
+        if self.fails_at is not None and start <= self.fails_at < stop:
+            raise OSError("the disk is gone")
+        time.sleep(0.0005)
+        with self._lock:
+            self.reading -= 1
+        return self.frames[start:stop]
+
+
+@pytest.mark.parametrize("any_thread", [False, True])
+@pytest.mark.parametrize("images", [False, True])
+def test_many_buffers_come_in_order(any_thread: bool, images: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extracting, "_THREADS", 4)
+    frames = np.random.default_rng(0).integers(-99, 99, (300, 2, 5, 6)).astype(np.int16)
+    masks = random_masks(np.random.default_rng(1), (2, 5, 6))
+    source = Counted(frames, any_thread=any_thread)
+    sums = ImageSums((2, 5, 6)) if images else None
+    blocks = list(iter_traces(source, RoiSet.from_masks(masks), buffer_bytes=1, image_sums=sums))
+    assert [block.start for block in blocks] == np.cumsum([0, *(len(block.sums) for block in blocks[:-1])]).tolist()
+    assert len(blocks) >= 9
+    expected = np.einsum("tzyx,mzyx->tm", frames.astype(np.int64), masks.astype(np.int64))
+    np.testing.assert_array_equal(np.concatenate([block.sums for block in blocks]), expected)
+    assert (source.most > 1) == any_thread
+    if sums is not None:
+        np.testing.assert_allclose(sums.mean(), frames.mean(axis=0))
+
+
+def test_a_source_that_fails_says_so_and_is_read_no_further() -> None:
+    source = Counted(np.ones((3000, 1, 5, 6), np.int16), any_thread=True, fails_at=700)
+    blocks: list[TraceBlock] = []
+    with pytest.raises(OSError, match="disk is gone"):
+        blocks.extend(iter_traces(source, RoiSet.from_masks(np.ones((1, 5, 6), bool)), buffer_bytes=1))
+    assert 0 < sum(len(block.sums) for block in blocks) <= 700
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("sum-rois")]
+
+
+def test_large_results_lie_in_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(9)
+    frames, rois = rng.integers(0, 99, (50, 6, 7)), RoiSet.from_masks(random_masks(rng, (6, 7)))
+    shifts = rng.integers(-1, 2, (50, 2))
+    shifts[:20] = 0
+    options = {"shifts": shifts, "background": True, "buffer_bytes": 1}
+    in_memory = extract_traces(frames, rois, **options)
+    monkeypatch.setattr(storage, "MOST_IN_MEMORY", 100)
+    mapped = extract_traces(frames, rois, **options)
+    for name in ("sums", "means", "n_pixels", "background"):
+        assert isinstance(getattr(mapped, name).base, np.memmap)
+        np.testing.assert_array_equal(getattr(mapped, name), getattr(in_memory, name))
+    assert mapped.n_pixels.shape == (50, 5)
+    assert (mapped.n_pixels[:20] == rois.n_voxels).all()
+    assert (mapped.n_pixels[20:] < rois.n_voxels).any()
 
 
 def test_an_empty_recording_is_refused() -> None:
@@ -277,8 +348,7 @@ def test_photons_agree_with_the_masked_methods_of_the_reader(siff) -> None:
     traces = extract_photon_traces(reader, RoiSet.from_masks(masks), histograms="recording")
     np.testing.assert_array_equal(traces.histograms, reader.get_histogram(masks=masks))
     pages = reader.recording.index.sample_pages[..., 0].reshape(-1)
-    by_page = reader.sum_masks(masks, pages).reshape(len(masks), 9, 3)
-    np.testing.assert_array_equal(traces.counts, by_page.sum(axis=2).T)
+    np.testing.assert_array_equal(traces.counts, reader.sum_masks(masks, pages).T)
 
 
 def test_the_registration_of_a_reader_is_used(siff) -> None:
@@ -308,7 +378,7 @@ def test_masks_without_photons_have_no_lifetime(tmp_path: Path) -> None:
 
 
 def test_histograms_that_do_not_fit_are_refused(siff, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scanimage_nwb.roi_traces.photon_traces._LARGEST_RESULT_BYTES", 40_000)
+    monkeypatch.setattr("scanimage_nwb.roi_traces.photon_traces._LARGEST_HISTOGRAM_BYTES", 40_000)
     rois = RoiSet.from_masks(np.ones((2, 3, 11, 14), bool))
     extract_photon_traces(SiffReader(siff.path), rois, histograms="recording")
     with pytest.raises(RoiError, match="bin_factor"):

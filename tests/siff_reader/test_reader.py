@@ -17,7 +17,8 @@ from scanimage_nwb.errors import (
 )
 from scanimage_nwb.formats.siff_metadata import fit_epoch
 from scanimage_nwb.formats.tiff_pages import read_page_table
-from scanimage_nwb.siff_reader import SiffReader
+from scanimage_nwb.kernels.class_sums import add_masks
+from scanimage_nwb.siff_reader import SiffReader, block_plan
 from scanimage_nwb.siff_reader.masks import make_masks
 from scanimage_nwb.testing import write_scanimage_recording
 from scanimage_nwb.testing.siff_files import SyntheticSiff, write_siff_recording
@@ -156,6 +157,9 @@ def test_masks_by_plane_overlapping_and_weighted(reader: SiffReader, written: Sy
         own = masks[:, written.plane[pages]] if masks.ndim == 4 else masks[:, np.newaxis]
         expected = (counts * own).sum(axis=(2, 3))
         sums = reader.sum_masks(masks)
+        if masks.ndim == 4:  # all planes of a time point
+            np.testing.assert_allclose(sums, expected.reshape(5, 8, 3).sum(axis=2), rtol=1e-12)
+            sums = np.stack([reader.sum_masks(masks, [page])[:, 0] for page in pages], axis=1)
         assert sums.dtype == (np.uint64 if masks.dtype == bool else np.float64)
         np.testing.assert_allclose(sums, expected, rtol=1e-12)
         histogram = reader.get_histogram(None, masks, framewise=True)
@@ -165,6 +169,36 @@ def test_masks_by_plane_overlapping_and_weighted(reader: SiffReader, written: Sy
         reader.sum_masks(np.ones((2, 3, 9, 14), bool), [6])
     with pytest.raises(ValueError, match="masks have shape"):
         reader.sum_mask(np.ones((2, 2), bool))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_masks_of_volumes_are_summed_by_time_point(written: SyntheticSiff, weighted: bool, monkeypatch) -> None:
+    monkeypatch.setattr(block_plan, "BLOCK_BYTES", 1000)  # blocks end within volumes
+    reader = SiffReader(written.path)
+    rng = np.random.default_rng(7)
+    masks = rng.random((6, 3, 9, 14)) if weighted else rng.random((6, 3, 9, 14)) > 0.5
+    by_page = np.einsum("fyx,mfyx->mf", written.counts.astype(float), masks[:, written.plane])
+    pages = [np.flatnonzero((written.plane >= 0) & (written.channel == color)) for color in (0, 1)]
+    of_color = [by_page[:, own].reshape(6, 8, 3).sum(axis=2) for own in pages]
+    for color in (0, 1):
+        np.testing.assert_allclose(reader.sum_masks(masks, color_channel=color), of_color[color], rtol=1e-12)
+        np.testing.assert_allclose(reader.sum_mask(masks[1], color_channel=color), of_color[color][1], rtol=1e-12)
+    both = reader.sum_masks(masks, color_channel=None)
+    np.testing.assert_allclose(both, np.stack(of_color, axis=2).reshape(6, 16), rtol=1e-12)
+    shuffled = pages[0].reshape(8, 3)[rng.permutation(8)][:, ::-1]
+    order = [int(own) for own in (shuffled.min(axis=1)[:, np.newaxis] == pages[0][::3]).argmax(axis=1)]
+    np.testing.assert_allclose(reader.sum_masks(masks, shuffled.reshape(-1)), of_color[0][:, order], rtol=1e-12)
+    parts = np.sort(rng.permutation(shuffled[:2].reshape(-1))[:4])  # some frames of two time points
+    found = reader.sum_masks(masks, parts)
+    np.testing.assert_allclose(found.sum(axis=1), by_page[:, parts].sum(axis=1), rtol=1e-12)
+
+
+def test_masks_of_volumes_leave_out_a_volume_that_was_cut_short(tmp_path: Path) -> None:
+    written = write_siff_recording(tmp_path, channel_save=(1, 2), n_planes=3, n_volumes=4, n_pages=21)
+    with pytest.warns(ScanImageNwbWarning, match="incomplete"):
+        reader = SiffReader(written.path)
+    masks = np.ones((1, 3, *written.counts.shape[1:]), bool)
+    assert reader.sum_masks(masks).tolist() == [written.counts[:18:2].sum(axis=(1, 2)).reshape(3, 3).sum(1).tolist()]
 
 
 def test_many_masks_take_the_way_for_many_classes(reader: SiffReader, written: SyntheticSiff) -> None:
@@ -177,7 +211,7 @@ def test_masks_in_groups_have_histograms_and_lifetimes_too(reader: SiffReader, w
     """Random masks overlap in too many ways for one pass of classes: groups of eight are counted."""
     frames = np.arange(reader.num_frames)
     masks = np.random.default_rng(6).random((19, 9, 14)) > 0.4
-    assert len(make_masks(masks, (9, 14), 3, class_bits=4).groups) == 5
+    assert len(make_masks(masks, (9, 14), 3, most_classes=1 << 4).groups) == 5
     inside = masks.reshape(19, -1)[:, written.photon_pixel]
     expected = np.array([np.bincount(written.delay_bin[own], minlength=629) for own in inside])
     assert (reader.get_histogram(frames, masks) == expected).all()
@@ -201,13 +235,16 @@ def test_groups_of_masks_hold_every_mask(kind: str, n_planes: int) -> None:
         "random": rng.random((23, counts.shape[1])) > 0.5,
         "none": np.zeros((0, counts.shape[1]), bool),
     }[kind]
-    masks = make_masks(flat.reshape(n_masks, n_planes, 6, 8), (6, 8), n_planes, class_bits=5)
+    masks = make_masks(flat.reshape(n_masks, n_planes, 6, 8), (6, 8), n_planes, most_classes=1 << 5)
     assert len(masks.groups) == (5 if kind == "random" else 1)
     found = np.empty((5, n_masks), np.int64)
     for group in masks.groups:
         classes = group.classes.reshape(-1)
-        per_class = [np.bincount(classes, page, group.n_classes) for page in counts]
-        found[:, group.masks] = group.sum(np.array(per_class).astype(np.int64)[:, 1:])
+        per_class = np.array([np.bincount(classes, page, group.n_classes) for page in counts]).astype(np.int64)
+        found[:, group.masks] = group.sum(per_class[:, 1:, np.newaxis])[..., 0]
+        sums = np.zeros((len(flat[group.masks]), 5), np.int64)
+        add_masks(per_class, group.starts, group.members, np.arange(5), sums)
+        assert (found[:, group.masks] == sums.T).all()
     assert (found == counts @ flat.T).all()
 
 
@@ -447,7 +484,10 @@ def test_scanimage_tiffs_open_as_well(tmp_path: Path) -> None:
     assert (reader.get_frames() == written.pages[pages]).all()
     masks = np.random.default_rng(0).random((3, 2, 16, 12)) > 0.5
     expected = np.einsum("fyx,mfyx->mf", written.pages[pages].astype(np.int64), masks[:, written.plane[pages]])
-    assert (reader.sum_masks(masks) == expected).all()
+    assert (reader.sum_masks(masks) == expected.reshape(3, 4, 2).sum(axis=2)).all()
+    flat = np.einsum("fyx,myx->mf", written.pages[pages].astype(np.int64), masks[:, 0])
+    assert (reader.sum_masks(masks[:, 0]) == flat).all()
+    np.testing.assert_allclose(reader.sum_masks(masks[:, 0] * 0.5), flat / 2)
     assert (reader.get_frames([0], {0: (1, -2)})[0] == np.roll(written.pages[0], (1, -2), (0, 1))).all()
     assert (reader.get_time(range(4)) == written.timestamps_s[:4]).all()
     with pytest.raises(UnsupportedFormatError, match="no arrival times"):

@@ -29,13 +29,12 @@ from scanimage_nwb.kernels.photon_bytes import (
 
 __all__ = ["sum_classes", "sum_classes_reference"]
 
-_N_LANES = 4
 _RUN_COST = 3
 """What a run costs, measured in photons that are looked at one by one."""
 _COLUMNS_A_PHOTON = 4
 """Columns of a band that cost as much as a photon."""
-_LANE_BITS = np.uint64(_N_LANES - 1)
-"""Photons of one class come in a row: several tables keep each from waiting for the one before."""
+_FEW_CLASSES = 256
+"""Photons of one class come in a row: of so many classes, four tables keep each from waiting for the one before."""
 
 
 @numba.njit(cache=True, nogil=True)
@@ -77,7 +76,7 @@ def sum_classes(
     """
     n_pixels = classes.shape[2]
     rows, columns = np.empty(shape[0], np.int64), np.empty(shape[1], np.int64)
-    lanes = np.zeros((_N_LANES, out.shape[2]), np.uint32)
+    lanes = np.zeros((4 if out.shape[2] <= _FEW_CLASSES else 1, out.shape[2]), np.uint32)
     filled, per_column = np.empty(n_pixels, np.uint32), np.empty(shape[1], np.uint32)
     for i in range(len(pages)):
         page, own = pages[i], classes[plane[i]]
@@ -113,9 +112,10 @@ def sum_classes(
 
 @numba.njit(cache=True, nogil=True)
 def _add_lanes(lanes: NDArray[np.uint32], out: NDArray[np.int64]) -> None:
-    """Add the tables up, and empty them."""
-    for k in range(out.size):
-        out[k] = np.int64(lanes[0, k]) + lanes[1, k] + lanes[2, k] + lanes[3, k]
+    """Add the tables to what is there, and empty them."""
+    for lane in lanes:
+        for k in range(out.size):
+            out[k] += lane[k]
     lanes[:] = 0
 
 
@@ -132,13 +132,14 @@ def _sum_raw(
     n_outside, start = 0, page[1]
     height, width = np.uint64(rows.size), np.uint64(columns.size)
     flat, n_classes = lanes.reshape(-1), np.uint64(lanes.shape[1])
+    lane_bits = np.uint64(lanes.shape[0] - 1)
     for k in range(page[2] // 8):
         photon = load_u64(data, start + 8 * k)
         y, x = photon >> np.uint64(48), photon >> np.uint64(32) & np.uint64(0xFFFF)
         if y >= height or x >= width:
             n_outside += 1
             continue
-        flat[(np.uint64(k) & _LANE_BITS) * n_classes + own[np.uint64(rows[y] + columns[x])]] += np.uint32(1)
+        flat[(np.uint64(k) & lane_bits) * n_classes + own[np.uint64(rows[y] + columns[x])]] += np.uint32(1)
     return n_outside
 
 
@@ -207,12 +208,13 @@ def _sum_filled(
     counts_at, total = page[3], np.int64(0)
     turned = page[4] != 0 or page[5] != 0
     flat, n_classes = lanes.reshape(-1), np.uint64(lanes.shape[1])
+    lane_bits = np.uint64(lanes.shape[0] - 1)
     for k in range(filled.size):
         source = filled[k]
         count = load_u16(data, counts_at + 2 * np.int64(source))
         total += count
         pixel = land(source, page, shape) if turned else np.uint64(source)
-        flat[(np.uint64(k) & _LANE_BITS) * n_classes + own[pixel]] += np.uint32(count)
+        flat[(np.uint64(k) & lane_bits) * n_classes + own[pixel]] += np.uint32(count)
     return total
 
 

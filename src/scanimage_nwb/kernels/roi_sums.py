@@ -7,7 +7,15 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PIECE", "sum_rois", "sum_rois_reference", "weigh_rois", "weigh_rois_reference"]
+__all__ = [
+    "PIECE",
+    "moved_pixel",
+    "stays_inside",
+    "sum_rois",
+    "sum_rois_reference",
+    "weigh_rois",
+    "weigh_rois_reference",
+]
 
 PIECE = ("roi", "plane", "start", "stop", "top", "bottom", "left", "right", "first_run", "last_run")
 """Columns of a table of pieces: the mask, its plane, its pixels, the box that holds them, ends included, and its runs:
@@ -15,7 +23,7 @@ pixels that follow one another, which are summed more than twice as fast as pixe
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _moved(pixel: int, shift: NDArray[np.int64], shape: tuple[int, int], wrap: bool) -> int:
+def moved_pixel(pixel: int, shift: NDArray[np.int64], shape: tuple[int, int], wrap: bool) -> int:
     """Return the pixel of the frame as recorded that a shift brings to `pixel`; -1 if there is none."""
     row, column = pixel // shape[1] - shift[0], pixel % shape[1] - shift[1]
     if wrap:
@@ -26,7 +34,7 @@ def _moved(pixel: int, shift: NDArray[np.int64], shape: tuple[int, int], wrap: b
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _stays_inside(piece: NDArray[np.int64], shift: NDArray[np.int64], shape: tuple[int, int]) -> bool:
+def stays_inside(piece: NDArray[np.int64], shift: NDArray[np.int64], shape: tuple[int, int]) -> bool:
     """Tell whether a shift needs no pixel from outside the frame."""
     top, bottom = piece[4] - shift[0], piece[5] - shift[0]
     left, right = piece[6] - shift[1], piece[7] - shift[1]
@@ -47,7 +55,7 @@ def _sum_piece(
 ) -> float:
     """Sum one piece of a mask in one frame; sums may be taken in any order, so that they are taken fast."""
     total = zero
-    if _stays_inside(piece, shift, shape):
+    if stays_inside(piece, shift, shape):
         offset = shift[0] * shape[1] + shift[1]
         if weights is None:
             for run in range(piece[8], piece[9]):
@@ -58,7 +66,7 @@ def _sum_piece(
                 total += frame[np.uint64(pixels[k] - offset)] * weights[k]
         return total
     for k in range(piece[2], piece[3]):
-        found = _moved(pixels[k], shift, shape, wrap)
+        found = moved_pixel(pixels[k], shift, shape, wrap)
         if found >= 0:
             if weights is None:
                 total += frame[found]
@@ -171,12 +179,12 @@ def weigh_rois(
             whole += 1.0 if weights is None else weights[k]
         for i in range(len(shifts)):
             shift = shifts[i, piece[1]]
-            if _stays_inside(piece, shift, shape):
+            if stays_inside(piece, shift, shape):
                 out[i, piece[0]] += whole
                 n_pixels[i, piece[0]] += piece[3] - piece[2]
                 continue
             for k in range(piece[2], piece[3]):
-                if _moved(pixels[k], shift, shape, False) >= 0:
+                if moved_pixel(pixels[k], shift, shape, False) >= 0:
                     out[i, piece[0]] += 1.0 if weights is None else weights[k]
                     n_pixels[i, piece[0]] += 1
 

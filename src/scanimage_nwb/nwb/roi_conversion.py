@@ -1,6 +1,7 @@
 """From masks and a recording to traces: as interfaces beside the channels, or as a file of their own."""
 
 import csv
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from scanimage_nwb.errors import MetadataError, RoiError
+from scanimage_nwb.errors import MetadataError, RoiError, ScanImageNwbWarning
 from scanimage_nwb.extractors import ScanImageImagingExtractor, SiffImagingExtractor
 from scanimage_nwb.nwb.converter import ScanImageConverter
 from scanimage_nwb.nwb.roi_interface import RoiTracesInterface
@@ -19,13 +20,11 @@ from scanimage_nwb.registration import RegistrationInfo
 from scanimage_nwb.roi_traces import (
     RoiSet,
     Segmentation,
-    df_over_f,
     extract_photon_traces,
     extract_traces,
     neuropil_rois,
     read_segmentations,
-    rolling_percentile,
-    subtract_neuropil,
+    rolling_df_over_f,
 )
 from scanimage_nwb.roi_traces.extracting import check_rois
 from scanimage_nwb.whole_file import whole_or_nothing
@@ -89,8 +88,9 @@ def roi_interfaces(
     for segmentation in _of_these_planes(_read(options, first), first, options):
         if segmentation.traces:
             shape = (1 if segmentation.rois.shape[0] == 1 else first.get_num_planes(), *first.get_image_shape())
-            segmentation.check_against(first.file_path, first.get_num_samples(), shape)
-            found.append(_with_dff(segmentation, first, options))
+            whole = _without_cut_volume(segmentation, first)
+            whole.check_against(first.file_path, first.get_num_samples(), shape)
+            found.append(_with_dff(whole, first, options))
         else:
             rois = _placed(segmentation, first, options)
             parts = [_first_samples(extractor, n_samples) for extractor in extractors]
@@ -104,6 +104,8 @@ def roi_interfaces(
 
 def _read(options: RoiOptions, extractor: ScanImageImagingExtractor) -> tuple[Segmentation, ...]:
     """Read masks; those that do not say how large their field is are drawn in that of the recording."""
+    if options.dff_window_s is not None and not options.dff_window_s > 0:
+        raise RoiError(f"the window of dF/F is {options.dff_window_s} s; expected more than 0")
     planes, field = extractor.get_num_planes(), extractor.get_image_shape()
     in_volume = planes > 1 and options.plane is None
     return read_segmentations(options.path, shape=(planes, *field) if in_volume else field)
@@ -138,6 +140,23 @@ def _placed(segmentation: Segmentation, extractor: ScanImageImagingExtractor, op
     except RoiError as error:
         raise RoiError(f"{options.path} does not fit {extractor.file_path}: {error}") from None
     return rois
+
+
+def _without_cut_volume(segmentation: Segmentation, extractor: ScanImageImagingExtractor) -> Segmentation:
+    """Leave out the sample of a plane that lies in a last volume cut short: it is in no sample of the recording."""
+    index, n_samples = extractor.recording.index, extractor.get_num_samples()
+    if segmentation.plane is None or segmentation.n_samples != n_samples + 1 or not n_samples:
+        return segmentation
+    last = index.volume[-1]
+    if index.volume[index.sample_pages.max()] == last or segmentation.plane not in index.plane[index.volume == last]:
+        return segmentation
+    warnings.warn(
+        f"{segmentation.path}: plane {segmentation.plane} has {segmentation.n_samples} samples, and "
+        f"{extractor.file_path} {n_samples} whole volumes and part of one: the last sample of the traces is left out",
+        ScanImageNwbWarning,
+        stacklevel=4,
+    )
+    return segmentation.first_samples(n_samples)
 
 
 def _first_samples(extractor: ScanImageImagingExtractor, n_samples: int | None) -> ScanImageImagingExtractor:
@@ -192,13 +211,9 @@ def _with_dff(segmentation: Segmentation, extractor: ScanImageImagingExtractor, 
     """Add dF/F, if it is asked for and not there."""
     if options.dff_window_s is None or "dff" in segmentation.traces or "raw" not in segmentation.traces:
         return segmentation
-    if not options.dff_window_s > 0:
-        raise RoiError(f"the window of dF/F is {options.dff_window_s} s; expected more than 0")
-    traces = segmentation.traces["raw"]
-    if "neuropil" in segmentation.traces:
-        traces = subtract_neuropil(traces, segmentation.traces["neuropil"])
     window = max(1, round(options.dff_window_s * extractor.get_sampling_frequency()))
-    return segmentation.with_traces(dff=df_over_f(traces, rolling_percentile(traces, window)))
+    traces, around = segmentation.traces["raw"], segmentation.traces.get("neuropil")
+    return segmentation.with_traces(dff=rolling_df_over_f(traces, window, neuropil=around))
 
 
 def write_traces(
@@ -241,6 +256,8 @@ def write_traces(
         If the name of the output ends otherwise, or a .csv would have to hold several channels.
     FileExistsError
         If there is a file and `overwrite` is False.
+    MetadataError
+        If an .nwb is asked for, and nobody says when the recording began.
     RoiError, FormatError, FileNotFoundError
         As for `roi_interfaces`.
     """
@@ -264,6 +281,10 @@ def write_traces(
     if output.suffix.lower() == ".csv" and len(extractors) > 1:
         names = ", ".join(extractor.channel_name for extractor in extractors)
         raise ValueError(f"{output} can hold one channel; choose one of {names} with --channel, or write .h5")
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f"{output.parent} is not there; make the folder first, or choose another output")
+    if output.suffix.lower() == ".nwb" and "session_start_time" not in converter.get_metadata()["NWBFile"]:
+        raise MetadataError(f"{first.file_path} does not say when it was recorded; {EXPECTED_START_TIME}")
     parts = _of_these_planes(_read(options, first), first, options)
     placed = [_placed(part, first, options) for part in parts]
     rois = placed[0] if len(placed) == 1 else RoiSet.join(placed, [f"plane{part.plane}_" for part in parts])
@@ -284,8 +305,6 @@ def _write_nwb(
     interface = RoiTracesInterface.from_segmentation(found, sampling_frequency=extractor.get_sampling_frequency())
     interface.set_aligned_timestamps(extractor.get_times())
     metadata = converter.get_metadata()
-    if "session_start_time" not in metadata["NWBFile"]:
-        raise MetadataError(f"{extractor.file_path} does not say when it was recorded; {EXPECTED_START_TIME}")
     key = next(iter(converter.data_interface_objects.values())).metadata_key
     own = interface.get_metadata()
     own["Ophys"]["PlaneSegmentations"][interface.metadata_key]["imaging_plane_metadata_key"] = key

@@ -41,12 +41,15 @@ _COLUMN_DESCRIPTIONS = {
 
 
 class _MaskIterator(GenericDataChunkIterator):
-    """Gives masks as images, a few at a time, in the order of NWB: (masks, width, height[, depth])."""
+    """Gives masks as images, a few at a time, in the order of NWB: (masks, width, height); volumes as seen from above.
+
+    Of a mask that has several voxels behind one another, the largest weight is seen.
+    """
 
     def __init__(self, rois: RoiSet) -> None:
         self._rois = rois
-        planes, rows, columns = rois.shape
-        self._shape = (rois.n_rois, columns, rows, *([planes] if planes > 1 else []))
+        _, rows, columns = rois.shape
+        self._shape = (rois.n_rois, columns, rows)
         itemsize = self._get_dtype().itemsize
         one = int(np.prod(self._shape[1:])) * itemsize
         chunk = (max(1, min(rois.n_rois, _CHUNK_BYTES // one)), *self._shape[1:])
@@ -57,9 +60,8 @@ class _MaskIterator(GenericDataChunkIterator):
 
     def _get_data(self, selection: tuple[slice, ...]) -> NDArray:
         first, last, _ = selection[0].indices(self._shape[0])
-        masks = self._rois.to_masks(first, last).transpose(0, 3, 2, 1)
-        masks = masks if len(self._shape) == 4 else masks[..., 0]
-        return masks[(slice(None), *selection[1:])].astype(self._get_dtype(), copy=False)
+        seen = np.stack([self._rois.to_masks(rank, rank + 1)[0].max(axis=0).T for rank in range(first, last)])
+        return seen[(slice(None), *selection[1:])].astype(self._get_dtype(), copy=False)
 
     def _get_maxshape(self) -> tuple[int, ...]:
         return self._shape
@@ -79,8 +81,9 @@ def add_plane_segmentation(
 ) -> PlaneSegmentation:
     """Add a table of masks to ``processing/ophys/ImageSegmentation``.
 
-    Its columns: masks; ``ROICentroids`` (column, row[, plane]); ``Accepted`` and ``Rejected`` where the program said
-    so; ``roi_name``, ``plane``, ``origin``; and what else is known of each mask.
+    Masks of a volume are lists of voxels; as images they are added as seen from above, since readers of images
+    (roiextractors) know planes only. Further columns: ``ROICentroids`` (column, row[, plane]); ``Accepted`` and
+    ``Rejected`` where the program said so; ``roi_name``, ``plane``, ``origin``; and what else is known of each mask.
 
     Parameters
     ----------
@@ -118,19 +121,22 @@ def add_plane_segmentation(
         raise MetadataError(f"there is a table {name!r} already; give another name in Ophys.PlaneSegmentations")
     ids = rois.ids if all(isinstance(own, int) for own in rois.ids) else range(rois.n_rois)
     columns = _columns(segmentation)
+    lists = mask_type if mask_type != "image" else "voxel" if rois.shape[0] > 1 else None
     if mask_type == "image":
-        masks = VectorData(name="image_mask", description="Weight of each pixel", data=_MaskIterator(rois))
+        seen = "Weight of each pixel" + ("; the largest of all planes" if rois.shape[0] > 1 else "")
+        columns.insert(0, VectorData(name="image_mask", description=seen, data=_MaskIterator(rois)))
+    if lists is None:
         table = PlaneSegmentation(
             name=name,
             description=description,
             imaging_plane=imaging_plane,
             id=ElementIdentifiers(name="id", data=list(ids)),
-            columns=[masks, *columns],
+            columns=columns,
         )
     else:
         table = PlaneSegmentation(name=name, description=description, imaging_plane=imaging_plane)
         for rank, own in enumerate(ids):
-            table.add_roi(id=own, **{f"{mask_type}_mask": _listed(rois, rank, mask_type)})
+            table.add_roi(id=own, **{f"{lists}_mask": _listed(rois, rank, lists)})
         for column in columns:
             table.add_column(name=column.name, description=column.description, data=column.data)
     tables.add_plane_segmentation(table)

@@ -3,7 +3,7 @@
 Arrays in, arrays out; frames come from whatever gives runs of samples.
 """
 
-from scanimage_nwb.roi_traces.baseline import df_over_f, rolling_percentile, subtract_neuropil
+from scanimage_nwb.roi_traces.baseline import df_over_f, rolling_df_over_f, rolling_percentile, subtract_neuropil
 from scanimage_nwb.roi_traces.extracting import TraceBlock, Traces, extract_traces, iter_traces
 from scanimage_nwb.roi_traces.importing import read_segmentations
 from scanimage_nwb.roi_traces.photon_traces import PhotonTraces, extract_photon_traces
@@ -29,6 +29,7 @@ __all__ = [
     "iter_traces",
     "neuropil_rois",
     "read_segmentations",
+    "rolling_df_over_f",
     "rolling_percentile",
     "subtract_neuropil",
 ]

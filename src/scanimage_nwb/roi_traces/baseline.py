@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scanimage_nwb.errors import RoiError, ScanImageNwbWarning
+from scanimage_nwb.roi_traces.storage import cut_rows, make_array
 
-__all__ = ["df_over_f", "rolling_percentile", "subtract_neuropil"]
+__all__ = ["df_over_f", "rolling_df_over_f", "rolling_percentile", "subtract_neuropil"]
 
 
 def df_over_f(traces: ArrayLike, f0: ArrayLike) -> NDArray[np.float64]:
@@ -43,17 +44,73 @@ def df_over_f(traces: ArrayLike, f0: ArrayLike) -> NDArray[np.float64]:
         )
     base = np.broadcast_to(base, found.shape)
     none = ~(base > 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        result = (found - base) / base
-    result[none] = np.nan
-    if none.any():
+    _warn_no_baseline(none.sum(axis=0), len(found))
+    return _relative(found, base)
+
+
+def _relative(traces: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return dF/F; NaN where F0 is not above 0."""
+    return np.divide(traces - base, base, out=np.full(traces.shape, np.nan), where=base > 0)
+
+
+def _warn_no_baseline(n_none: NDArray[np.int64], n_samples: int) -> None:
+    """Say how often F0 of each mask is not above 0."""
+    if n_none.any():
         warnings.warn(
-            f"F0 is not above 0 in {int(none.sum())} of {none.size} values, of {int(none.any(axis=0).sum())} mask(s) "
-            f"(first: mask {int(none.any(axis=0).argmax())}): dF/F is NaN there",
+            f"F0 is not above 0 in {int(n_none.sum())} of {n_samples * len(n_none)} values, of "
+            f"{np.count_nonzero(n_none)} mask(s) (first: mask {int((n_none > 0).argmax())}): dF/F is NaN there",
             ScanImageNwbWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    return result
+
+
+def rolling_df_over_f(
+    traces: ArrayLike,
+    window: int,
+    percentile: float = 8.0,
+    *,
+    neuropil: ArrayLike | None = None,
+    factor: float = 0.7,
+) -> NDArray[np.float64]:
+    """Return dF/F over a rolling percentile, a few masks at a time, so that long traces need little memory.
+
+    The same as `df_over_f` of `subtract_neuropil` over its `rolling_percentile`.
+
+    Parameters
+    ----------
+    traces : array-like, shape (samples, rois)
+        F.
+    window, percentile
+        As for `rolling_percentile`.
+    neuropil : array-like, shape (samples, rois), optional
+        Taken off first, as `subtract_neuropil` does.
+    factor : float
+        As for `subtract_neuropil`.
+
+    Returns
+    -------
+    ndarray of float64, shape (samples, rois)
+        NaN where F0 is not above 0; a warning counts them. More than 64 MB are mapped from a temporary file.
+
+    Raises
+    ------
+    RoiError
+        If shapes do not fit, or the window or percentile cannot be used.
+
+    Examples
+    --------
+    >>> rolling_df_over_f([[2.0], [2.0], [3.0], [2.0]], window=3, percentile=50).ravel().tolist()
+    [0.0, 0.0, 0.5, 0.0]
+    """
+    found = _two_axes(traces)
+    around = None if neuropil is None else _two_axes(neuropil)
+    out, n_none = make_array(found.shape, np.float64), np.zeros(found.shape[1], np.int64)
+    for cut in cut_rows(found.shape[::-1]):
+        own = found[:, cut] if around is None else subtract_neuropil(found[:, cut], around[:, cut], factor)
+        base = rolling_percentile(own, window, percentile)
+        out[:, cut], n_none[cut] = _relative(own, base), (~(base > 0)).sum(axis=0)
+    _warn_no_baseline(n_none, len(found))
+    return out
 
 
 def rolling_percentile(traces: ArrayLike, window: int, percentile: float = 8.0) -> NDArray[np.float64]:

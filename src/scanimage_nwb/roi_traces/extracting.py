@@ -1,6 +1,6 @@
 """Traces of masks, in one pass over the frames and in bounded memory."""
 
-import itertools
+from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scanimage_nwb.errors import RoiError
-from scanimage_nwb.kernels import roi_sums
 from scanimage_nwb.roi_traces.pieces import Pieces, cut_into_pieces, refuse_lost_masks
 from scanimage_nwb.roi_traces.roi_set import RoiSet
 from scanimage_nwb.roi_traces.sources import FrameSource, as_frame_source
+from scanimage_nwb.roi_traces.storage import make_array
 from scanimage_nwb.roi_traces.summary_images import ImageSums
+from scanimage_nwb.roi_traces.summing import Summing
 from scanimage_nwb.roi_traces.surround import background_rois
 from scanimage_nwb.threads import usable_threads
 
@@ -23,8 +24,11 @@ __all__ = ["Edges", "TraceBlock", "Traces", "check_rois", "check_shifts", "extra
 Edges = Literal["leave_out", "wrap"]
 """What becomes of pixels that a shift takes from beyond an edge."""
 _THREADS = usable_threads(8)
-_BUFFER_BYTES = 1 << 23
-"""Small enough that frames are still in the cache when they are summed: twice as fast as 64 MB."""
+_BUFFER_BYTES = 1 << 21
+"""Small enough that frames are still in the cache when they are summed: nearly twice as fast as 8 MB."""
+_BUFFERS_A_JOB = 32
+"""Buffers that a thread reads and sums before it hands its sums over: threads that wait often are slow on a busy
+computer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +84,7 @@ def iter_traces(
 ) -> Iterator[TraceBlock]:
     """Sum masks a buffer of frames at a time; everything asked for comes of the same pass.
 
-    While one buffer is summed, the next is read. What cannot work is refused before the first frame is read.
+    While some buffers are summed, the next is read. What cannot work is refused before the first frame is read.
 
     Parameters
     ----------
@@ -104,7 +108,7 @@ def iter_traces(
     color_channel : int
         Colour of a SiffReader.
     buffer_bytes : int
-        Largest size of the frames held at once, about; at least one sample is. Two buffers are held.
+        Largest size of a buffer of frames, about; it holds one sample at least. Each thread has one.
 
     Yields
     ------
@@ -143,7 +147,9 @@ def iter_traces(
 
 
 def extract_traces(source: FrameSource | Any, rois: RoiSet, *, images: bool = False, **options: Any) -> Traces:
-    """Sum masks over a whole recording; see `iter_traces`, which needs no memory for the result.
+    """Sum masks over a whole recording; see `iter_traces`, which holds no result.
+
+    Results of more than 64 MB are mapped from temporary files, so that memory stays bounded however long it is.
 
     Parameters
     ----------
@@ -172,24 +178,28 @@ def extract_traces(source: FrameSource | Any, rois: RoiSet, *, images: bool = Fa
     ([0.5, 5.0], [3.0])
     """
     image_sums = ImageSums(rois.shape) if images else None
-    blocks = list(iter_traces(source, rois, image_sums=image_sums, **options))
-    if not blocks:
+    blocks = iter_traces(source, rois, image_sums=image_sums, **options)
+    n_samples = as_frame_source(source, color_channel=options.get("color_channel", 0)).shape[0]
+    if n_samples == 0:
         raise RoiError("there is no sample to take traces of: the recording is empty")
-    n_pixels = np.concatenate([block.n_pixels for block in blocks])
-    if (n_pixels == n_pixels[:1]).all():
-        n_pixels = n_pixels[:1]
-    joined = {
-        name: None if getattr(blocks[0], name) is None else np.concatenate([getattr(block, name) for block in blocks])
-        for name in ("neuropil", "background")
-    }
-    return Traces(
-        rois,
-        np.concatenate([block.sums for block in blocks]),
-        np.concatenate([block.means for block in blocks]),
-        n_pixels,
-        images={} if image_sums is None else {"mean": image_sums.mean(), "correlation": image_sums.correlation()},
-        **joined,
-    )
+    found: dict[str, NDArray] = {}
+    for block in blocks:
+        cut = slice(block.start, block.start + len(block.sums))
+        for name in ("sums", "means", "neuropil", "background"):
+            values = getattr(block, name)
+            if values is not None:
+                if name not in found:
+                    found[name] = make_array((n_samples, values.shape[1]), values.dtype)
+                found[name][cut] = values
+        if not block.start:
+            found["n_pixels"] = block.n_pixels[:1].copy()
+        if len(found["n_pixels"]) == 1 and (block.n_pixels != found["n_pixels"]).any():
+            so_far, found["n_pixels"] = found["n_pixels"], make_array((n_samples, rois.n_rois), np.int64)
+            found["n_pixels"][: block.start] = so_far
+        if len(found["n_pixels"]) > 1:
+            found["n_pixels"][cut] = block.n_pixels
+    summary = {} if image_sums is None else {"mean": image_sums.mean(), "correlation": image_sums.correlation()}
+    return Traces(rois, images=summary, **found)
 
 
 def check_rois(rois: RoiSet, shape: tuple[int, ...]) -> None:
@@ -297,64 +307,24 @@ def _iterate(
     image_sums: ImageSums | None,
     buffer_bytes: int,
 ) -> Iterator[TraceBlock]:
-    """Read ahead by one buffer, and sum."""
+    """Read and sum frames on several threads, and give their traces in order."""
     n_samples, *sample = source.shape
-    step = max(1, buffer_bytes // (4 * int(np.prod(sample))))
-    cuts = [(start, min(start + step, n_samples)) for start in range(0, n_samples, step)]
-    with ThreadPoolExecutor(1, "read-frames") as reading, ThreadPoolExecutor(_THREADS, "sum-rois") as summing:
-        ahead: Future[NDArray] | None = reading.submit(source.read, *cuts[0]) if cuts else None
-        for rank, (start, stop) in enumerate(cuts):
-            assert ahead is not None
-            frames = _plain_frames(ahead.result(), (stop - start, *sample))
-            ahead = reading.submit(source.read, *cuts[rank + 1]) if rank + 1 < len(cuts) else None
-            own = np.zeros((stop - start, sample[0], 2), np.int64) if shifts is None else shifts[start:stop]
-            sums = _sum_block(summing, frames, pieces, own, wrap)
+    summing = Summing(source, pieces, shifts, wrap, max(1, buffer_bytes // (4 * int(np.prod(sample)))))
+    step = summing.step * (_BUFFERS_A_JOB if image_sums is None else 1)
+    starts = iter(range(0, n_samples, step))
+    ahead: deque[Future[tuple[NDArray, NDArray]]] = deque()
+    pool = ThreadPoolExecutor(_THREADS, "sum-rois")
+    try:
+        for start in range(0, n_samples, step):
+            while len(ahead) <= _THREADS and (first := next(starts, None)) is not None:
+                ahead.append(pool.submit(summing.sum, first, min(first + step, n_samples)))
+            sums, frames = ahead.popleft().result()
             if image_sums is not None:
-                image_sums.add(_rolled(frames, own))
-            inside, n_pixels = pieces.weigh(own[:1] if shifts is None or wrap else own)
-            if wrap:  # every pixel comes from somewhere
-                inside, n_pixels = pieces.weigh(np.zeros_like(own[:1]))
+                image_sums.add(_rolled(frames, summing.shifts_of(start, start + len(sums))))
+            inside, n_pixels = summing.weigh(start, start + len(sums))
             yield _block(start, sums, inside, np.broadcast_to(n_pixels, sums.shape), sets)
-
-
-def _plain_frames(frames: NDArray, shape: tuple[int, ...]) -> NDArray:
-    """Return frames as kernels take them: contiguous, of a native type of numbers."""
-    if frames.shape != shape:
-        raise RoiError(f"the source gave frames of shape {frames.shape}; expected {shape}")
-    if frames.dtype.kind not in "buif":
-        raise RoiError(f"frames are of type {frames.dtype}; expected numbers")
-    dtype: np.dtype = frames.dtype.newbyteorder("=")
-    dtype = np.dtype({"b1": "u1", "u8": "i8", "f2": "f4"}.get(dtype.str[1:], dtype.str))
-    return np.ascontiguousarray(frames, dtype)
-
-
-def _sum_block(
-    pool: ThreadPoolExecutor, frames: NDArray, pieces: Pieces, shifts: NDArray[np.int64], wrap: bool
-) -> NDArray:
-    """Sum all masks in some samples, on several threads."""
-    exact = frames.dtype.kind in "iu" and pieces.weights is None
-    out = np.zeros((len(frames), pieces.n_rois), np.int64 if exact else np.float64)
-    flat = frames.reshape(*frames.shape[:2], -1)
-    bounds = np.linspace(0, len(frames), min(_THREADS, len(frames)) + 1).astype(int)
-    jobs = [
-        pool.submit(
-            roi_sums.sum_rois,
-            flat[first:last],
-            pieces.table,
-            pieces.pixels,
-            pieces.runs,
-            pieces.weights,
-            shifts[first:last],
-            pieces.shape[1:],
-            wrap,
-            out.dtype.type(0),
-            out[first:last],
-        )
-        for first, last in itertools.pairwise(bounds.tolist())
-    ]
-    for job in jobs:
-        job.result()
-    return out
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _rolled(frames: NDArray, shifts: NDArray[np.int64]) -> NDArray:

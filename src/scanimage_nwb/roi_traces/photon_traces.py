@@ -14,6 +14,7 @@ from scanimage_nwb.roi_traces.extracting import Edges, check_rois, check_shifts,
 from scanimage_nwb.roi_traces.pieces import refuse_lost_masks
 from scanimage_nwb.roi_traces.roi_set import RoiSet
 from scanimage_nwb.roi_traces.sources import SiffReaderSource
+from scanimage_nwb.roi_traces.storage import cut_rows, make_array
 
 __all__ = ["HistogramOf", "PhotonTraces", "extract_photon_traces"]
 
@@ -21,7 +22,7 @@ HistogramOf = Literal["recording", "samples"]
 """Whether a delay histogram is that of the whole recording, or of each sample."""
 _PHOTON_BYTES = 14
 _FIRST_PAGES = 64
-_LARGEST_RESULT_BYTES = 1 << 32
+_LARGEST_HISTOGRAM_BYTES = 1 << 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +64,8 @@ def extract_photon_traces(
 ) -> PhotonTraces:
     """Give every photon to the masks that it lies in, in one pass over the file.
 
-    A sample is a whole volume; a mask through several planes gets the photons of all of them.
+    A sample is a whole volume; a mask through several planes gets the photons of all of them. Results of more than 64
+    MB are mapped from temporary files, but for histograms.
 
     Parameters
     ----------
@@ -95,7 +97,7 @@ def extract_photon_traces(
     Raises
     ------
     RoiError
-        If masks or shifts do not fit, a shift leaves nothing of a mask, or the result would be larger than 4 GiB.
+        If masks or shifts do not fit, a shift leaves nothing of a mask, or histograms would be larger than 4 GiB.
     UnsupportedFormatError
         If the file holds no delays.
 
@@ -120,16 +122,16 @@ def extract_photon_traces(
         refuse_lost_masks(rois, moved)
     n_samples, n_bins = source.shape[0], math.ceil(reader.num_bins / bin_factor)
     n_rows = {None: 0, "recording": 1, "samples": n_samples}[histograms]
-    size = 8 * rois.n_rois * (n_rows * n_bins + 4 * n_samples)
-    if size > _LARGEST_RESULT_BYTES:
+    size = 8 * rois.n_rois * n_rows * n_bins
+    if size > _LARGEST_HISTOGRAM_BYTES:
         raise RoiError(
-            f"{rois.n_rois} masks, {n_samples} samples and {n_bins} delay bins would take {size / 2**30:.1f} GiB; ask "
-            "for histograms of the 'recording', a larger bin_factor, or fewer masks at once"
+            f"histograms of {rois.n_rois} masks, {n_samples} samples and {n_bins} delay bins would take "
+            f"{size / 2**30:.1f} GiB; ask for those of the 'recording', a larger bin_factor, or fewer masks at once"
         )
     delay_s = (np.arange(reader.num_bins) + 0.5) * reader.tcspc_resolution_s
     phase = 2 * np.pi * harmonic * reader.repetition_rate_hz * delay_s
     values = np.stack([np.ones(len(delay_s)), delay_s, np.cos(phase), np.sin(phase)], axis=1)
-    sums = np.zeros((n_samples, rois.n_rois, values.shape[1]))
+    sums = make_array((n_samples, rois.n_rois, values.shape[1]), np.float64)
     found = np.zeros((n_rows, rois.n_rois, n_bins))
     bin_of = (np.arange(reader.num_bins) // bin_factor).astype(np.int32)
     members = _masks_of_voxels(rois)
@@ -148,14 +150,11 @@ def extract_photon_traces(
             sums,
             found,
         )
-    whole = rois.weights is None
-    with np.errstate(invalid="ignore", divide="ignore"):
-        lifetime_s = sums[..., 1] / sums[..., 0] - offset_s
-        phasor = np.asarray((sums[..., 2] + 1j * sums[..., 3]) / sums[..., 0], np.complex128)
-    typed = found.astype(np.int64) if whole else found
+    counts, lifetime_s, phasor = _lifetimes(sums, offset_s, whole=rois.weights is None)
+    typed = found.astype(np.int64) if rois.weights is None else found
     return PhotonTraces(
         rois,
-        sums[..., 0].astype(np.int64) if whole else sums[..., 0].copy(),
+        counts,
         lifetime_s,
         phasor,
         None if histograms is None else typed[0] if histograms == "recording" else typed,
@@ -163,6 +162,22 @@ def extract_photon_traces(
         offset_s,
         harmonic,
     )
+
+
+def _lifetimes(
+    sums: NDArray[np.float64], offset_s: float, *, whole: bool
+) -> tuple[NDArray, NDArray[np.float64], NDArray[np.complex128]]:
+    """Return counts, mean delays and phasors, a few samples at a time, from sums of what photons add to each."""
+    shape = sums.shape[:2]
+    counts = make_array(shape, np.int64 if whole else np.float64)
+    lifetime_s, phasor = make_array(shape, np.float64), make_array(shape, np.complex128)
+    for cut in cut_rows(sums.shape):
+        own = sums[cut]
+        counts[cut] = own[..., 0]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            lifetime_s[cut] = own[..., 1] / own[..., 0] - offset_s
+            phasor[cut] = (own[..., 2] + 1j * own[..., 3]) / own[..., 0]
+    return counts, lifetime_s, phasor
 
 
 def _masks_of_voxels(rois: RoiSet) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanimage_nwb.errors import RoiError
-from scanimage_nwb.kernels import roi_sums
+from scanimage_nwb.kernels import roi_sums, roi_words
 from scanimage_nwb.roi_traces.roi_set import RoiSet
 
 __all__ = ["Pieces", "cut_into_pieces", "refuse_lost_masks"]
@@ -31,6 +31,33 @@ class Pieces:
     """Planes, rows and columns."""
     n_rois: int
     """Number of masks."""
+    words: tuple[NDArray[np.int64], NDArray[np.int32]]
+    """The same pixels by fours: bounds of the pieces, and words; see `kernels.roi_words`."""
+
+    def add_sums(self, frames: NDArray, shifts: NDArray[np.int64], out: NDArray, *, wrap: bool) -> None:
+        """Add the sums of all masks in some samples.
+
+        Parameters
+        ----------
+        frames : ndarray, shape (n, planes, rows, columns)
+            Contiguous, of a native type of numbers.
+        shifts : ndarray of int64, shape (n, planes, 2)
+            dy and dx of each frame.
+        out : ndarray of int64 or float64, shape (n, n_rois)
+            Added to.
+        wrap : bool
+            Whether pixels moved across an edge come from the other side.
+        """
+        flat = frames.reshape(*frames.shape[:2], -1)
+        if frames.dtype in (np.int16, np.uint16) and self.weights is None and frames.size >= 4:
+            flip = roi_words.SIGNED if frames.dtype == np.int16 else roi_words.UNSIGNED
+            pixels, data = self.pixels, frames.reshape(-1).view(np.uint8)
+            roi_words.sum_words(data, self.table, pixels, *self.words, flip, shifts, self.shape[1:], wrap, out)
+            return
+        zero = out.dtype.type(0)
+        roi_sums.sum_rois(
+            flat, self.table, self.pixels, self.runs, self.weights, shifts, self.shape[1:], wrap, zero, out
+        )
 
     def weigh(self, shifts: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Return the sum of weights, and the number of pixels, that shifts leave in the frame.
@@ -86,7 +113,15 @@ def cut_into_pieces(sets: Sequence[RoiSet]) -> Pieces:
             table[:, at + 1] = np.maximum.reduceat(axis, starts)
         table[:, 8] = np.searchsorted(run_starts, starts)
         table[:, 9] = np.append(table[1:, 8], len(runs))
-    return Pieces(table, pixels.astype(np.int32), runs, weights, shape, int(before[-1]))
+    return Pieces(table, pixels.astype(np.int32), runs, weights, shape, int(before[-1]), _list_words(table, runs))
+
+
+def _list_words(table: NDArray[np.int64], runs: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return the runs of pieces as words of four pixels."""
+    bounds = np.concatenate([[0], np.cumsum((runs[:, 1] - runs[:, 0] + 3) // 4)]).astype(np.int64)
+    words = np.empty(bounds[-1], np.int32)
+    roi_words.list_words(runs, bounds, words)
+    return bounds[np.append(table[:, 8], len(runs))], words
 
 
 def refuse_lost_masks(rois: RoiSet, shifts: NDArray[np.int64]) -> None:

@@ -9,10 +9,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from scanimage_nwb.errors import RoiError
 from scanimage_nwb.roi_traces.polygons import pixels_in_polygon
+from scanimage_nwb.roi_traces.roi_checks import (
+    RoiId,
+    check_ids,
+    check_weights,
+    name_of,
+    refuse_empty,
+    refuse_twice,
+    three_axes,
+    volume_shape,
+)
 
 __all__ = ["RoiId", "RoiSet"]
-
-RoiId = int | str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -287,7 +295,7 @@ class RoiSet:
             owner,
             voxels,
             None,
-            _volume_shape(image.shape),
+            volume_shape(image.shape),
             ids=[int(found) for found in ids],
             names=[known.get(int(found), str(found)) for found in ids],
         )
@@ -321,7 +329,7 @@ class RoiSet:
         flat = stack.reshape(len(stack), int(np.prod(stack.shape[1:])))
         owner, voxels = np.nonzero(flat)  # NaN counts as not zero, and is refused below
         weights = None if stack.dtype == bool else flat[owner, voxels]
-        return cls._from_lists(owner, voxels, weights, _volume_shape(stack.shape[1:]), n_rois=len(stack), **about)
+        return cls._from_lists(owner, voxels, weights, volume_shape(stack.shape[1:]), n_rois=len(stack), **about)
 
     @classmethod
     def from_pixels(
@@ -354,15 +362,15 @@ class RoiSet:
         RoiError
             As `from_masks`; and if a pixel lies outside, or occurs twice in a mask.
         """
-        volume = _volume_shape(shape)
-        lists = [_three_axes(found, rank) for rank, found in enumerate(pixels)]
+        volume = volume_shape(shape)
+        lists = [three_axes(found, rank) for rank, found in enumerate(pixels)]
         owner = np.repeat(np.arange(len(lists)), [len(found) for found in lists])
         at = np.concatenate(lists) if lists else np.empty((0, 3), np.int64)
         outside = np.flatnonzero((at < 0).any(axis=1) | (at >= volume).any(axis=1))
         if outside.size:
             plane, row, column = at[outside[0]].tolist()
             raise RoiError(
-                f"mask {_name(owner[outside[0]], about)} has a pixel at plane {plane}, row {row}, column {column}, "
+                f"mask {name_of(owner[outside[0]], about)} has a pixel at plane {plane}, row {row}, column {column}, "
                 f"outside {volume[0]} plane(s) of {volume[1]} x {volume[2]}; it belongs to another recording, or "
                 "counts from 1"
             )
@@ -408,14 +416,14 @@ class RoiSet:
         >>> rois.to_masks()[0, 0].astype(int).tolist()
         [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]]
         """
-        volume = _volume_shape(shape)
+        volume = volume_shape(shape)
         pixels = []
         for rank, corners in enumerate(polygons):
             found = np.asarray(corners, np.float64)
             if found.ndim != 2 or found.shape[1] != 2 or len(found) < 3 or not np.isfinite(found).all():
                 raise RoiError(
-                    f"polygon {_name(rank, about)} has corners of shape {found.shape}; expected at least three finite "
-                    "pairs of row and column"
+                    f"polygon {name_of(rank, about)} has corners of shape {found.shape}; expected at least three "
+                    "finite pairs of row and column"
                 )
             inside = pixels_in_polygon(found, volume[1:])
             plane = 0 if planes is None else planes[rank]
@@ -438,7 +446,7 @@ class RoiSet:
     ) -> "RoiSet":
         """Sort and check lists of voxels, each with the mask it belongs to."""
         n_rois = len(ids) if n_rois is None and ids is not None else int(n_rois or 0)
-        found_ids = _check_ids(range(n_rois) if ids is None else ids, n_rois)
+        found_ids = check_ids(range(n_rois) if ids is None else ids, n_rois)
         found_names = tuple(map(str, found_ids if names is None else names))
         found_properties = {key: np.asarray(values) for key, values in (properties or {}).items()}
         for key, n in [("names", len(found_names)), *((key, len(found)) for key, found in found_properties.items())]:
@@ -446,95 +454,15 @@ class RoiSet:
                 raise RoiError(f"{key} has {n} entries; there are {n_rois} masks")
         kept = slice(None)
         if weights is not None:
-            weights = _check_weights(weights, owner, found_ids)
+            weights = check_weights(weights, owner, found_ids)
             kept = weights != 0
         owner, voxels = owner[kept], voxels[kept]
         order = np.lexsort((voxels, owner))
         owner, voxels = owner[order], voxels[order]
         weights = None if weights is None else weights[kept][order]
-        twice = np.flatnonzero((np.diff(owner) == 0) & (np.diff(voxels) == 0))
-        if twice.size:
-            plane, row, column = (int(axis) for axis in np.unravel_index(voxels[twice[0]], shape))
-            raise RoiError(
-                f"mask {found_ids[owner[twice[0]]]!r} lists the pixel at plane {plane}, row {row}, column {column} "
-                "twice; expected each once, with its weight"
-            )
+        refuse_twice(owner, voxels, found_ids, shape)
         starts = np.searchsorted(owner, np.arange(n_rois + 1)).astype(np.int64)
         rois = cls(shape, found_ids, starts, voxels.astype(np.int64), weights, found_names, found_properties)
         if not may_be_empty:
-            _refuse_empty(rois)
+            refuse_empty(rois)
         return rois
-
-
-def _volume_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Return planes, rows and columns."""
-    sizes = tuple(int(n) for n in shape)
-    if len(sizes) not in (2, 3) or min(sizes) < 1:
-        raise RoiError(f"the shape of the field is {shape}; expected (rows, columns) or (planes, rows, columns)")
-    rows, columns = sizes[-2:]
-    return (sizes[0] if len(sizes) == 3 else 1), rows, columns
-
-
-def _three_axes(pixels: ArrayLike, rank: int) -> NDArray[np.int64]:
-    """Return pixels as plane, row and column."""
-    found = np.asarray(pixels)
-    if found.size == 0:
-        return np.empty((0, 3), np.int64)
-    if found.ndim != 2 or found.shape[1] not in (2, 3) or found.dtype.kind not in "iu":
-        raise RoiError(
-            f"pixels of mask {rank} have shape {found.shape} and type {found.dtype}; expected whole numbers, (n, 2): "
-            "row, column; or (n, 3): plane, row, column"
-        )
-    found = found.astype(np.int64)
-    return found if found.shape[1] == 3 else np.column_stack([np.zeros(len(found), np.int64), found])
-
-
-def _name(rank: int, about: Mapping[str, Any]) -> str:
-    """Return what to call a mask in a message."""
-    ids = about.get("ids")
-    return repr(ids[rank]) if ids is not None and rank < len(ids) else str(rank)
-
-
-def _check_ids(ids: Sequence[RoiId] | range, n_rois: int) -> tuple[RoiId, ...]:
-    """Return ids as plain numbers or texts; refuse duplicates."""
-    found: list[RoiId] = [str(own) if isinstance(own, str) else int(own) for own in ids]
-    if len(found) != n_rois:
-        raise RoiError(f"{len(found)} ids were given for {n_rois} masks")
-    seen: set[str] = set()
-    for own in found:
-        if str(own) in seen:
-            raise RoiError(f"id {own!r} is given to two masks or more; expected each once")
-        seen.add(str(own))
-    return tuple(found)
-
-
-def _check_weights(weights: NDArray, owner: NDArray[np.integer], ids: tuple[RoiId, ...]) -> NDArray[np.floating]:
-    """Return weights as float32 or float64; refuse NaN and infinity."""
-    if weights.dtype.kind not in "buif":
-        raise RoiError(f"weights are of type {weights.dtype}; expected numbers")
-    found = weights if weights.dtype in (np.float32, np.float64) else weights.astype(np.float64)
-    bad = np.flatnonzero(~np.isfinite(found))
-    if bad.size:
-        raise RoiError(
-            f"mask {ids[owner[bad[0]]]!r} has a weight of {found[bad[0]]} ({bad.size} such weights in all); expected "
-            "finite numbers, 0 outside the mask"
-        )
-    return found
-
-
-def _refuse_empty(rois: RoiSet) -> None:
-    """Refuse masks without a pixel, or whose weights have no positive sum."""
-    if rois.n_rois == 0:
-        raise RoiError("there is no mask; expected at least one")
-    empty = np.flatnonzero(rois.n_voxels == 0)
-    if empty.size:
-        named = ", ".join(repr(rois.ids[i]) for i in empty[:5])
-        raise RoiError(
-            f"mask {named} has no pixel in the field ({empty.size} empty of {rois.n_rois}); leave it out, or draw it "
-            f"within {rois.shape[1]} x {rois.shape[2]}"
-        )
-    bad = np.flatnonzero(rois.weight_sum <= 0)
-    if bad.size:
-        raise RoiError(
-            f"the weights of mask {rois.ids[bad[0]]!r} add up to {rois.weight_sum[bad[0]]:g}; expected more than 0"
-        )

@@ -63,6 +63,20 @@ class Segmentation:
         found.check()
         return found
 
+    def first_samples(self, n: int) -> "Segmentation":
+        """Return the same masks with the first samples of their traces.
+
+        Parameters
+        ----------
+        n : int
+            Number of samples.
+
+        Returns
+        -------
+        Segmentation
+        """
+        return replace(self, traces={kind: trace[:n] for kind, trace in self.traces.items()})
+
     def check(self) -> None:
         """Refuse traces and images that do not fit the masks, or each other.
 
@@ -111,7 +125,8 @@ class Segmentation:
         if self.traces and self.n_samples != n_samples:
             raise RoiError(
                 f"{where} does not belong to {source}: its traces have {self.n_samples} samples, and the recording "
-                f"{n_samples}. Give the recording it was made of, or all of its files"
+                f"{n_samples}. Give the recording it was made of, or all of its files; where samples were left out "
+                "before it was made, take traces anew with its masks: scanimage-nwb traces --rois"
             )
 
 

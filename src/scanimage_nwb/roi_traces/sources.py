@@ -12,7 +12,10 @@ __all__ = ["ArraySource", "ExtractorSource", "FrameSource", "SiffReaderSource", 
 
 @runtime_checkable
 class FrameSource(Protocol):
-    """What traces are taken from."""
+    """What traces are taken from.
+
+    One whose attribute ``reads_on_any_thread`` is True is read by several threads at once; others by one at a time.
+    """
 
     shape: tuple[int, int, int, int]
     """Samples, planes, rows and columns."""
@@ -30,6 +33,8 @@ class ArraySource:
     frames : ndarray, shape (samples, [planes,] rows, columns)
         Numbers.
     """
+
+    reads_on_any_thread = True
 
     def __init__(self, frames: NDArray) -> None:
         if frames.ndim not in (3, 4):
@@ -54,6 +59,7 @@ class ExtractorSource:
 
     def __init__(self, extractor: Any) -> None:
         self._extractor = extractor
+        self.reads_on_any_thread = bool(getattr(extractor, "reads_on_any_thread", False))
         rows, columns, *planes = extractor.get_sample_shape()
         self.shape = (int(extractor.get_num_samples()), int(planes[0]) if planes else 1, int(rows), int(columns))
 

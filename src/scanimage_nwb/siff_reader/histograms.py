@@ -58,7 +58,7 @@ def read_histogram(
         _read_in_parts(source, request, masks, plane, add, framewise=False)
         return as_counts(pooled)
     out: NDArray = np.empty((len(request.pages), masks.n_masks, n_bins), masks.dtype)
-    if len(masks.groups) == 1 and masks.groups[0].members is None and n_bins == len(bin_of):
+    if len(masks.groups) == 1 and masks.groups[0].is_disjoint and n_bins == len(bin_of):
         _fill_histograms(source, request, masks, plane, out)
     else:
 

@@ -1,65 +1,92 @@
 """Sums of photons, or of the pixels of a TIFF, within masks."""
 
+import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scanimage_nwb.kernels.class_sums import add_masks
 from scanimage_nwb.kernels.photon_sums import sum_classes
 from scanimage_nwb.recording import Recording
 from scanimage_nwb.siff_reader.frames import read_counts, roll
 from scanimage_nwb.siff_reader.masks import Masks, as_counts, find_bands
 from scanimage_nwb.siff_reader.photon_blocks import Block, PhotonSource, ReadRequest
 
-__all__ = ["sum_photons", "sum_pixels"]
+__all__ = ["Columns", "sum_photons", "sum_pixels"]
 
-_MOST_PLACES = 1 << 20
-"""Sums of classes that a thread holds at once."""
+_MOST_PLACES = 1 << 16
+"""Sums of classes that a thread holds at once: few enough to stay in its cache."""
 _MOST_PIXELS = 1 << 22
 """Pixels of frames that are weighed together."""
 
 
-def sum_photons(source: PhotonSource, request: ReadRequest, masks: Masks, plane: NDArray[np.int64]) -> NDArray:
-    """Sum the photons of masks, shape (masks, n)."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """Which column of a result each page is added to: one of its own, or that of its time point."""
+
+    of_page: NDArray[np.int64]
+    """Shape (pages,)."""
+    n: int
+    """Number of columns."""
+    shared: bool
+    """Whether several pages have one column."""
+
+
+def sum_photons(
+    source: PhotonSource, request: ReadRequest, masks: Masks, plane: NDArray[np.int64], columns: Columns
+) -> NDArray:
+    """Sum the photons of masks, shape (masks, columns)."""
     own = masks.planes(plane)
     if masks.weights is not None:
-        return _weigh(lambda part: read_counts(source, part), request, masks.weights, own)
-    out = np.empty((len(request.pages), masks.n_masks), np.int64)
+        return _weigh(lambda part: read_counts(source, part), request, masks, own, columns)
+    out = np.zeros((masks.n_masks, columns.n), np.int64)
     runs, bands = np.empty((masks.n_planes, 0, 2), np.int64), np.empty((masks.n_planes, 0), np.int64)
     if len(masks.groups) == 1:
         runs, bands = masks.runs[0], find_bands(masks.groups[0].classes, request.shape)
     places = len(masks.groups), masks.n_classes
+    lock = threading.Lock() if columns.shared else nullcontext()  # blocks begin and end within a time point
 
     def work(block: Block) -> None:
         for part in block.parts(max(1, _MOST_PLACES // (places[0] * places[1]))):
             found = np.empty((len(part.rows), *places), np.int64)
             geometry = masks.stacked, runs, bands, own[part.cut]
             sum_classes(part.data, part.rows, request.shape, *geometry, found, part.faults)
-            for i, group in enumerate(masks.groups):
-                out[part.cut, group.masks] = group.sum(np.ascontiguousarray(found[:, i, 1 : group.n_classes]))
+            with lock:
+                _add(found, masks, columns.of_page[part.cut], out)
 
     source.run(request, work, counts=True, strips=False)
-    return as_counts(np.ascontiguousarray(out.T))
+    return as_counts(out)
 
 
-def sum_pixels(recording: Recording, request: ReadRequest, masks: Masks, plane: NDArray[np.int64]) -> NDArray:
-    """Sum the pixels of a TIFF within masks, shape (masks, n)."""
+def sum_pixels(
+    recording: Recording, request: ReadRequest, masks: Masks, plane: NDArray[np.int64], columns: Columns
+) -> NDArray:
+    """Sum the pixels of a TIFF within masks, shape (masks, columns)."""
     own = masks.planes(plane)
 
     def read(part: ReadRequest) -> NDArray:
         return roll(recording.read_pages(part.pages), part.shifts)
 
     if masks.weights is not None:
-        return _weigh(read, request, masks.weights, own)
-    out = np.empty((len(request.pages), masks.n_masks), np.int64)
+        return _weigh(read, request, masks, own, columns)
+    out = np.zeros((masks.n_masks, columns.n), np.int64)
     for cut, part in _parts(request):
         pixels = read(part).reshape(len(part.pages), -1)
-        for group in masks.groups:
-            classes = group.classes[own[cut]]
-            found = [np.bincount(each, page, group.n_classes) for each, page in zip(classes, pixels, strict=True)]
-            out[cut, group.masks] = group.sum(np.array(found).astype(np.int64)[:, 1:])
-    return np.ascontiguousarray(out.T)
+        found = np.empty((len(pixels), len(masks.groups), masks.n_classes), np.int64)
+        for at in np.ndindex(found.shape[:2]):
+            classes = masks.groups[at[1]].classes[own[cut][at[0]]]
+            found[at] = np.bincount(classes, pixels[at[0]], masks.n_classes)
+        _add(found, masks, columns.of_page[cut], out)
+    return out
+
+
+def _add(found: NDArray[np.int64], masks: Masks, columns: NDArray[np.int64], out: NDArray[np.int64]) -> None:
+    """Add the sums of classes of some pages, shape (n, groups, classes), to those of masks."""
+    for i, group in enumerate(masks.groups):
+        add_masks(found[:, i], group.starts, group.members, columns, out[group.masks])
 
 
 def _parts(request: ReadRequest) -> Iterator[tuple[slice, ReadRequest]]:
@@ -71,13 +98,18 @@ def _parts(request: ReadRequest) -> Iterator[tuple[slice, ReadRequest]]:
 
 
 def _weigh(
-    read: Callable[[ReadRequest], NDArray], request: ReadRequest, weights: NDArray[np.float64], plane: NDArray[np.int64]
+    read: Callable[[ReadRequest], NDArray],
+    request: ReadRequest,
+    masks: Masks,
+    plane: NDArray[np.int64],
+    columns: Columns,
 ) -> NDArray[np.float64]:
-    """Sum frames weighted by masks, shape (masks, n)."""
-    out = np.empty((len(weights), len(request.pages)), np.float64)
+    """Sum frames weighted by masks, shape (masks, columns)."""
+    out = np.zeros((masks.n_masks, columns.n), np.float64)
     for cut, part in _parts(request):
         pixels = read(part).reshape(len(part.pages), -1)
         for own in np.unique(plane[cut]):
             at = np.flatnonzero(plane[cut] == own)
-            out[:, cut.start + at] = weights[:, own] @ pixels[at].T.astype(np.float64)
+            sums = masks.weight_tables[own] @ pixels[at].T.astype(np.float64)
+            np.add.at(out.T, columns.of_page[cut][at], sums.T)
     return out

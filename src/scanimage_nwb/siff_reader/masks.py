@@ -8,11 +8,16 @@ groups of a few: each group has no more classes than it has subsets, and a pass 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
 __all__ = [
+    "MOST_CLASSES",
     "MaskGroup",
     "Masks",
     "as_counts",
@@ -23,11 +28,17 @@ __all__ = [
     "whole_field",
 ]
 
+MOST_CLASSES = 1 << 13
+"""Where masks overlap in more ways, to add classes up costs more than to count groups of masks one by one."""
+_MOST_BITS = 10
+"""Masks of a group, which has a class for each of their sets."""
+_SPARSE = 0.1
+"""Weights of which fewer are not 0 are multiplied one by one."""
 _FEW_RUNS = 4
 """Runs of pixels are listed where they hold so many pixels on average."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class MaskGroup:
     """Some of the masks, as classes of pixels."""
 
@@ -35,31 +46,43 @@ class MaskGroup:
     """Which masks."""
     classes: NDArray[np.uint16]
     """Class of each pixel, shape (planes or 1, pixels); class 0 is in no mask."""
-    members: NDArray[np.float64] | None
-    """1 where a class is part of a mask, shape (n_classes, n_masks); None if class c is mask c - 1."""
+    starts: NDArray[np.int64]
+    """Mask i is made of the classes ``members[starts[i]:starts[i + 1]]``, shape (n_masks + 1,)."""
+    members: NDArray[np.int32]
+    """Classes of the masks, from 1."""
     n_classes: int
     """Number of classes."""
 
+    @cached_property
+    def is_disjoint(self) -> bool:
+        """Whether class c is mask c - 1."""
+        n = self.n_classes - 1
+        return np.array_equal(self.starts, np.arange(n + 1)) and np.array_equal(self.members, np.arange(1, n + 1))
+
+    @cached_property
+    def _table(self) -> NDArray[np.float64]:
+        """1 where a mask holds a class, shape (n_masks, n_classes - 1)."""
+        table = np.zeros((len(self.starts) - 1, self.n_classes - 1))
+        table[np.repeat(np.arange(len(table)), np.diff(self.starts)), self.members - 1] = 1
+        return table
+
     def sum(self, per_class: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return sums of masks from sums of classes.
+        """Return histograms of masks from histograms of classes.
 
         Parameters
         ----------
-        per_class : ndarray of int64, shape (n, n_classes - 1, ...)
+        per_class : ndarray of int64, shape (n, n_classes - 1, bins)
             From class 1 on.
 
         Returns
         -------
-        ndarray of int64, shape (n, n_masks, ...)
+        ndarray of int64, shape (n, n_masks, bins)
         """
-        if self.members is None:
+        if self.is_disjoint:
             return per_class
         # float64 holds whole numbers up to 2^53, more photons than a file can have, and is what BLAS multiplies.
-        if per_class.ndim == 2:
-            return (per_class.astype(np.float64) @ self.members[1:]).astype(np.int64)
-        flat = per_class.reshape(*per_class.shape[:2], -1).astype(np.float64)
-        summed = (self.members[1:].T @ flat).astype(np.int64)
-        return summed.reshape(len(per_class), -1, *per_class.shape[2:])
+        summed: NDArray[np.int64] = (self._table @ per_class.astype(np.float64)).astype(np.int64)
+        return summed
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +125,18 @@ class Masks:
         found = np.empty((self.n_masks, self.n_planes), np.int64)
         for group in self.groups:
             per_class = np.array([np.bincount(own, minlength=group.n_classes)[1:] for own in group.classes])
-            found[group.masks] = group.sum(per_class).T
+            found[group.masks] = group.sum(per_class[..., np.newaxis])[..., 0].T
         return found[:, plane]
+
+    @cached_property
+    def weight_tables(self) -> "list[NDArray[np.float64] | csr_array]":
+        """Weights of each plane, shape (masks, pixels): sparse if most are 0."""
+        from scipy.sparse import csr_array
+
+        assert self.weights is not None
+        tables = [self.weights[:, plane] for plane in range(self.n_planes)]
+        few = np.count_nonzero(self.weights) < _SPARSE * self.weights.size
+        return [csr_array(table) for table in tables] if few else tables
 
     def planes(self, plane: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the plane of the masks that holds for pages of these planes.
@@ -169,7 +202,11 @@ def leave_out_edges(
 
 
 def make_masks(
-    masks: ArrayLike | Sequence[ArrayLike], shape: tuple[int, int], n_planes: int, *, class_bits: int = 10
+    masks: ArrayLike | Sequence[ArrayLike],
+    shape: tuple[int, int],
+    n_planes: int,
+    *,
+    most_classes: int = MOST_CLASSES,
 ) -> Masks:
     """Return masks as kernels take them.
 
@@ -181,8 +218,8 @@ def make_masks(
         Height and width of a page.
     n_planes : int
         Planes of a volume.
-    class_bits : int
-        Masks that overlap make at most ``2 ** class_bits`` classes a group.
+    most_classes : int
+        Masks that overlap in more ways are taken in groups of a few.
 
     Returns
     -------
@@ -197,8 +234,8 @@ def make_masks(
     --------
     >>> left = np.array([[True, False], [True, False]])
     >>> (group,) = make_masks([left, ~left, left | ~left], (2, 2), 1).groups
-    >>> group.classes.tolist(), group.sum(np.array([[3, 4]])).tolist()
-    ([[2, 1, 2, 1]], [[4, 3, 7]])
+    >>> group.classes.tolist(), group.starts.tolist(), group.members.tolist()
+    ([[2, 1, 2, 1]], [0, 1, 2, 4], [2, 1, 1, 2])
     """
     stack = np.asarray(masks)
     expected = f"(masks, {shape[0]}, {shape[1]}) or (masks, {n_planes}, {shape[0]}, {shape[1]})"
@@ -211,50 +248,52 @@ def make_masks(
         weights = stack.reshape(len(stack), own_planes, -1).astype(np.float64)
         return Masks(len(stack), own_planes, (), weights)
     flat = stack.reshape(len(stack), own_planes * shape[0] * shape[1])
-    return Masks(len(stack), own_planes, tuple(_make_groups(flat, own_planes, class_bits)))
+    return Masks(len(stack), own_planes, tuple(_make_groups(flat, own_planes, most_classes)))
 
 
-def _make_groups(flat: NDArray[np.bool_], n_planes: int, class_bits: int) -> list[MaskGroup]:
+def _make_groups(flat: NDArray[np.bool_], n_planes: int, most_classes: int) -> list[MaskGroup]:
     """Return boolean masks of shape (masks, planes * pixels) in as few groups as they need."""
     n_masks, every = len(flat), slice(0, len(flat))
-    if np.add.reduce(flat, axis=0, dtype=np.uint32).max(initial=0) <= 1 and n_masks < 1 << 16:
+    if n_masks < 1 << 16 and np.count_nonzero(flat) == np.count_nonzero(flat.any(axis=0)):
         classes = np.zeros(flat.shape[1], np.uint16)
-        mask, pixel = np.nonzero(flat)
-        classes[pixel] = mask + 1
-        return [MaskGroup(every, classes.reshape(n_planes, -1), None, n_masks + 1)]
-    found = _distinct_sets(flat, 1 << class_bits)
+        place = np.flatnonzero(flat)
+        classes[place % flat.shape[1]] = place // flat.shape[1] + 1
+        starts = np.arange(n_masks + 1, dtype=np.int64)
+        return [MaskGroup(every, classes.reshape(n_planes, -1), starts, starts[1:].astype(np.int32), n_masks + 1)]
+    found = _distinct_sets(flat, most_classes)
     if found is not None:
-        return [MaskGroup(every, found[0].reshape(n_planes, -1), found[1], len(found[1]))]
-    groups = []
+        return [_group(every, found[0].reshape(n_planes, -1), found[1])]
+    groups, class_bits = [], min(_MOST_BITS, most_classes.bit_length() - 1)
     for first in range(0, n_masks, class_bits):
         part = flat[first : first + class_bits]
         classes = np.zeros(flat.shape[1], np.uint16)
         for bit, mask in enumerate(part):
             classes |= mask.astype(np.uint16) << np.uint16(bit)
-        members = (np.arange(1 << len(part))[:, np.newaxis] >> np.arange(len(part)) & 1).astype(np.float64)
-        groups.append(MaskGroup(slice(first, first + len(part)), classes.reshape(n_planes, -1), members, len(members)))
+        table = np.arange(1 << len(part)) >> np.arange(len(part))[:, np.newaxis] & 1
+        groups.append(_group(slice(first, first + len(part)), classes.reshape(n_planes, -1), table.astype(bool)))
     return groups
 
 
-def _distinct_sets(flat: NDArray[np.bool_], most: int) -> tuple[NDArray[np.uint16], NDArray[np.float64]] | None:
-    """Return the class of each pixel, and the masks of each class; None if there are more than `most`."""
-    packed = np.ascontiguousarray(np.packbits(flat, axis=0).T)
-    wide = np.zeros((len(packed), -(-packed.shape[1] // 8) * 8), np.uint8)
-    wide[:, : packed.shape[1]] = packed
-    keys = np.zeros(len(packed), np.uint64)
-    for word in wide.view(np.uint64).T:
-        keys = (keys ^ word) * np.uint64(0x9E3779B97F4A7C15)  # odd: words alone stay distinct
-        keys ^= keys >> np.uint64(29)
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    if len(first) >= most or (wide[first][inverse] != wide).any():  # two sets of one key: no more than a loss of speed
+def _group(masks: slice, classes: NDArray[np.uint16], table: NDArray[np.bool_]) -> MaskGroup:
+    """Return a group from a table of which mask holds which class, shape (n_masks, n_classes)."""
+    starts = np.concatenate([[0], np.cumsum(table.sum(axis=1))]).astype(np.int64)
+    return MaskGroup(masks, classes, starts, np.nonzero(table)[1].astype(np.int32), table.shape[1])
+
+
+def _distinct_sets(flat: NDArray[np.bool_], most: int) -> tuple[NDArray[np.uint16], NDArray[np.bool_]] | None:
+    """Return the class of each pixel, and the classes of each mask, (masks, classes); None if they are too many."""
+    keys = np.zeros(flat.shape[1], np.uint64)
+    for mask, key in zip(flat, np.random.default_rng(0).integers(1, 1 << 63, len(flat), np.uint64), strict=True):
+        keys += mask * key  # a sum of random numbers tells which masks a pixel lies in
+    distinct, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    if len(distinct) >= most:
         return None
-    members = flat[:, first].T.astype(np.float64)
-    order = np.argsort(members.any(axis=1), kind="stable")
-    has_empty = not members.any(axis=1).all()
-    rank = np.empty(len(first), np.uint16)
-    rank[order] = np.arange(len(first)) + (not has_empty)
-    members = members[order] if has_empty else np.concatenate([np.zeros((1, len(flat))), members[order]])
-    return rank[inverse.reshape(-1)], members
+    table, inverse = flat[:, first], inverse.reshape(-1)
+    if any((own[inverse] != mask).any() for own, mask in zip(table, flat, strict=True)):
+        return None  # two sets of one key: no more than a loss of speed
+    if table[:, 0].any():  # no pixel lies outside all masks
+        table, inverse = np.concatenate([np.zeros((len(flat), 1), bool), table], axis=1), inverse + 1
+    return inverse.astype(np.uint16), table
 
 
 def find_runs(classes: NDArray[np.uint16]) -> NDArray[np.int64]:
@@ -315,7 +354,7 @@ def find_bands(classes: NDArray[np.uint16], shape: tuple[int, int]) -> NDArray[n
 def whole_field(n_pixels: int) -> Masks:
     """Return the mask of all pixels."""
     classes = np.ones((1, n_pixels), np.uint16)
-    return Masks(1, 1, (MaskGroup(slice(0, 1), classes, None, 2),))
+    return Masks(1, 1, (MaskGroup(slice(0, 1), classes, np.array([0, 1]), np.ones(1, np.int32), 2),))
 
 
 def as_counts(sums: NDArray) -> NDArray:

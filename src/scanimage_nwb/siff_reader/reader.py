@@ -133,7 +133,7 @@ class SiffReader(MaskMethods):
         """
         request, source = self._delay_request(frames, color_channel, registration_dict)
         bin_of = histograms.bin_table(self.num_bins, bins, bin_factor)
-        own = whole_field(request.n_pixels) if masks is None else self._masks(masks, request, class_bits=8)
+        own = whole_field(request.n_pixels) if masks is None else self._masks(masks, request, most_classes=1 << 8)
         own, plane = self._within_edges(own, request, edge)
         found = histograms.read_histogram(source, request, own, plane, bin_of, framewise=framewise)
         return found[0] if masks is None or np.ndim(masks) == 2 else found
