@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from scanimage_nwb import SiffReader
+from scanimage_nwb import SiffReader, siff_to_tiff
 from scanimage_nwb.errors import FormatError, FrameIndexError, PhotonRangeError, TimeAxisError, UnsupportedFormatError
 from scanimage_nwb.nwb import FlimInterface, open_photons, write_nwbfile
 from scanimage_nwb.testing.siff_files import write_siff_recording
@@ -230,3 +230,9 @@ def test_files_of_fsspec(kind: str, pair: tuple[Path, Path], served: str) -> Non
         np.testing.assert_array_equal(found.get_histogram(), expected.get_histogram())
         np.testing.assert_array_equal(found.get_frames([3, 1]), expected.get_frames([3, 1]))
         np.testing.assert_array_equal(found.photons([2]).delay_bin, expected.photons([2]).delay_bin)
+
+
+def test_a_tiff_is_made_of_the_siff(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    with open_photons(pair[1]) as found, pytest.raises(UnsupportedFormatError, match=r"neither header.*\.siff"):
+        siff_to_tiff(found, tmp_path / "a.tif")
+    assert not list(tmp_path.iterdir())

@@ -338,6 +338,17 @@ def test_no_file_of_a_series_is_replaced(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in source.paths] == before
 
 
+def test_photons_of_another_recording_are_not_replaced(written: SyntheticSiff, tmp_path: Path) -> None:
+    """Nor does a TIFF get a name that says photons."""
+    other = write_siff_recording(tmp_path, name="other", n_volumes=2)
+    before = other.path.read_bytes()
+    for target in (other.path, tmp_path / "new.SIFF"):
+        with pytest.raises(ValueError, match=r"would hold no photons"):
+            siff_to_tiff(written.path, target, overwrite=True)
+    assert other.path.read_bytes() == before
+    assert not (tmp_path / "new.SIFF").exists()
+
+
 def test_nothing_is_overwritten_unasked(written: SyntheticSiff, tmp_path: Path) -> None:
     target = tmp_path / "a.tif"
     target.write_bytes(b"old")

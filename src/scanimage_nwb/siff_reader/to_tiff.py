@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from scanimage_nwb.errors import FormatError, PhotonRangeError
+from scanimage_nwb.errors import FormatError, PhotonRangeError, UnsupportedFormatError
 from scanimage_nwb.recording import Recording
 from scanimage_nwb.siff_reader.reader import SiffReader
 from scanimage_nwb.siff_reader.tiff_layouts import write_ome, write_scanimage
@@ -69,8 +69,10 @@ def siff_to_tiff(
         become one file of ScanImage's.
     PhotonRangeError
         If a pixel has more photons than `count_dtype` holds.
+    UnsupportedFormatError
+        If the reader is one of an NWB file.
     ValueError
-        If there is no such layout or type, or nothing is registered.
+        If there is no such layout or type, `tiff_path` ends in .siff, or nothing is registered.
 
     Examples
     --------
@@ -85,12 +87,8 @@ def siff_to_tiff(
     _check_choices(layout, count_dtype, compress)
     path = Path(tiff_path).expanduser().absolute()
     reader = source if isinstance(source, SiffReader) else SiffReader(source)
+    _check_source(reader, registered)
     _check_target(path, reader.recording, overwrite)
-    if registered and reader.registration_info is None and not reader.registration_dict:
-        raise ValueError(
-            f"{reader.recording.paths[0]}: nothing is registered; give a SiffReader after its register or "
-            "use_registration, or leave out registered=True"
-        )
     pages = _pages_to_write(reader, layout)
     dtype = np.dtype(count_dtype) if reader.is_siff else reader.recording.dtype
     frames = _read_frames(reader, pages.reshape(-1), dtype, registered, progress)
@@ -112,19 +110,33 @@ def _check_choices(layout: str, count_dtype: str, compress: bool) -> None:
         raise ValueError("ScanImage's own layout is not compressed; leave compression out, or choose layout 'ome'")
 
 
+def _check_source(reader: SiffReader, registered: bool) -> None:
+    """Refuse a reader that has no file of ScanImage's behind it, or no shifts to apply."""
+    if not isinstance(reader.recording, Recording):
+        raise UnsupportedFormatError(
+            f"{reader.recording.paths[0]} holds photons, but neither header nor texts of ScanImage's pages, which a "
+            "TIFF takes over; give the .siff file, or write what get_frames returns with tifffile"
+        )
+    if registered and reader.registration_info is None and not reader.registration_dict:
+        raise ValueError(
+            f"{reader.recording.paths[0]}: nothing is registered; give a SiffReader after its register or "
+            "use_registration, or leave out registered=True"
+        )
+
+
 def _check_target(path: Path, recording: Recording, overwrite: bool) -> None:
     """Refuse to write over the recording, or over anything that the user has not named for it."""
-    if not path.exists():
-        return
     for own in recording.paths:
-        if own.exists() and path.samefile(own):
+        if path.exists() and own.exists() and path.samefile(own):
             raise FileExistsError(
                 f"{path} is a file of the recording itself ({own}), which a TIFF does not replace: its photons would "
                 "be lost. Choose another name"
             )
+    if path.suffix.lower() == ".siff":
+        raise ValueError(f"{path} would hold no photons, though its name ends in .siff; choose one that ends in .tif")
     if path.is_dir():
         raise FileExistsError(f"{path} is a folder; give the name of a file in it")
-    if not overwrite:
+    if path.exists() and not overwrite:
         raise FileExistsError(f"{path} is there already; choose another name, or allow to overwrite it")
 
 
