@@ -174,11 +174,11 @@ def test_long_header_is_indexed_fast_and_parsed_lazily(monkeypatch: pytest.Monke
     lines = "\n".join(f"SI.hUser.key{i} = '{'x' * 80}'" for i in range(220_000))
     text = lines + "\nSI.big = [" + "1 " * 500_000 + "]\nSI.last = 7\n"
     assert len(text) > 20e6
-    began = time.perf_counter()
+    began = time.process_time()
     header = ScanImageHeader.from_text(text, source="long.tif")
     assert header.get("SI.last") == 7
     assert header.get("SI.last") == 7
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert calls == [" 7"]
 
 

@@ -1,8 +1,10 @@
 """`SiffReader` against the truth of written files, and of those that others wrote."""
 
 import pickle
+import tracemalloc
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from scanimage_nwb.errors import (
 from scanimage_nwb.formats.siff_metadata import fit_epoch
 from scanimage_nwb.formats.tiff_pages import read_page_table
 from scanimage_nwb.kernels.class_sums import add_masks
-from scanimage_nwb.siff_reader import SiffReader, block_plan
+from scanimage_nwb.siff_reader import FRAME_METADATA, Photons, SiffReader, block_plan
 from scanimage_nwb.siff_reader.masks import make_masks
 from scanimage_nwb.testing import write_scanimage_recording
 from scanimage_nwb.testing.siff_files import SyntheticSiff, write_siff_recording
@@ -271,6 +273,38 @@ def test_photons_within_masks(reader: SiffReader, written: SyntheticSiff) -> Non
         reader.photons([6], masks=np.ones((1, 3, 9, 14), bool))
 
 
+@pytest.mark.parametrize("shifts", [{"3": (1, 2)}, [(0, 1)], np.zeros((4, 2)), 3])
+def test_shifts_must_be_named_by_frame(reader: SiffReader, shifts: Any) -> None:
+    """Frames named by text, as JSON leaves them, were not shifted, without a word."""
+    with pytest.raises(ValueError, match=r"registration_dict .*expected"):
+        reader.get_frames([3], shifts)
+
+
+@pytest.mark.parametrize("edge", [-1, np.nan, 1.5, "nearest", None, 1 << 16])
+def test_edges_are_filled_with_what_frames_can_hold(reader: SiffReader, edge: Any) -> None:
+    for call in (reader.get_frames, lambda *a, **o: reader.sum_mask(np.ones((9, 14), bool), *a, **o)):
+        with pytest.raises(ValueError, match=r"edge is .*expected 'wrap', or a number that uint16 holds"):
+            call([0], {0: (1, 2)}, edge=edge)
+
+
+@pytest.mark.parametrize("factor", [2.5, 0, 630, "2"])
+def test_bins_are_joined_by_whole_numbers(reader: SiffReader, factor: Any) -> None:
+    """2.5 was accepted, and made bins of two and three."""
+    with pytest.raises(ValueError, match=r"bin_factor is .*expected a whole number from 1 to 629"):
+        reader.get_histogram(bin_factor=factor)
+
+
+def test_masks_of_zeros_and_ones_are_no_weights(reader: SiffReader) -> None:
+    mask = np.arange(9 * 14).reshape(9, 14) % 3 == 0
+    found = reader.sum_mask(mask.astype(np.uint8))
+    assert found.dtype == np.uint64
+    assert (found == reader.sum_mask(mask)).all()
+    inside, expected = reader.photons(masks=mask.astype(int)), reader.photons(masks=mask)
+    assert isinstance(inside, Photons)
+    assert isinstance(expected, Photons)
+    assert (inside.pixel == expected.pixel).all()
+
+
 @pytest.mark.parametrize("shift", [(0.5, 1), (1,), "ab", (np.nan, 0), (np.inf, 0), 3, (1 << 80, 0)])
 def test_shifts_must_be_whole_pixels(reader: SiffReader, shift: object) -> None:
     with pytest.raises(ValueError, match="registration_dict gives frame 2 the shift"):
@@ -415,6 +449,104 @@ def test_events_are_all_there(tmp_path: Path) -> None:
     assert (reader.get_time(range(12), "laser_epoch") == written.laser_epoch_ns).all()
 
 
+def test_a_stamp_within_the_text_of_an_event_is_not_its_time(tmp_path: Path) -> None:
+    """The first line that looked like a stamp was taken for the time, and cut out of the text."""
+    events = [
+        (1, "a\nText timestamp = 3\nb", 0.5),
+        (2, "a\nText timestamp = abc", 0.75),
+        (2, "Text timestamp = 1 s", 1.5),
+    ]
+    reader = SiffReader(write_siff_recording(tmp_path, n_volumes=3, appended_text=events).path)
+    assert [(event.frame, event.text, event.time_s) for event in reader.get_appended_text()] == events
+
+
+def test_a_megabyte_of_appended_text_is_read_to_its_end(tmp_path: Path) -> None:
+    """Texts were cut after 2^20 bytes, without a word."""
+    events = [(0, "x" * 1000 + str(i), float(i)) for i in range(1500)] + [(1, "y" * 2_000_000, 0.5)]
+    reader = SiffReader(write_siff_recording(tmp_path, n_volumes=3, appended_text=events).path)
+    found = reader.get_appended_text()
+    assert [(event.frame, event.text, event.time_s) for event in found] == events
+
+
+def test_frame_metadata_are_all_that_the_texts_say(tmp_path: Path) -> None:
+    written = write_siff_recording(tmp_path, n_volumes=3, page_kinds=("raw",))
+    data = written.path.read_bytes()
+    blank = b"nextFileMarkerTimestamps_sec = \nendOfAcquisition = \nendOfAcquisitionMode = \ndcOverVoltage = 0\n"
+    said = b"nextFileMarkerTimestamps_sec =1.5\nendOfAcquisition =1\nendOfAcquisitionMode=2 \ndcOverVoltage=7"
+    at = data.rindex(blank)
+    written.path.write_bytes(data[:at] + said.ljust(len(blank) - 1) + b"\n" + data[at + len(blank) :])
+    found = SiffReader(written.path).get_frame_metadata([2, 0])
+    assert found.dtype == FRAME_METADATA
+    assert found["page"].tolist() == found["frame_number"].tolist() == [2, 0]
+    assert found["frame_number_acquisition"].tolist() == [2, 0]
+    assert (found["laser_epoch_ns"] == written.laser_epoch_ns[[2, 0]]).all()
+    assert found["next_file_marker_s"][0] == 1.5
+    assert found[["end_of_acquisition", "end_of_acquisition_mode", "dc_over_voltage"]].tolist() == [
+        (1, 2, 7),
+        (-1, -1, 0),
+    ]
+    assert np.isnan(found["acq_trigger_s"]).all()
+    assert np.isnan(found["next_file_marker_s"][1])
+
+
+def test_a_page_without_an_epoch_costs_the_others_nothing(tmp_path: Path) -> None:
+    """`get_time(frames, "epoch")` failed for every page if one that was not asked for had none."""
+    written = write_siff_recording(tmp_path, n_volumes=40)
+    data = written.path.read_bytes()
+    at = data.rindex(b"\nepoch =") + 1
+    written.path.write_bytes(data[:at] + b"EPOCH" + data[at + 5 :])
+    reader = SiffReader(written.path)
+    assert (np.abs(reader.get_time(range(39), "epoch") - written.true_epoch_ns[:39]) < 20_000_000).all()
+    with pytest.raises(TimeAxisError, match="page 39"):
+        reader.get_time([39], "epoch")
+
+
+def test_an_epoch_that_nothing_corrects_says_so(tmp_path: Path) -> None:
+    reader = SiffReader(write_siff_recording(tmp_path, n_volumes=3, with_host_epoch=False).path)
+    with pytest.warns(ScanImageNwbWarning, match="no host epoch") as record:
+        found = reader.get_time(None, "epoch")
+    assert (found == reader.get_time(None, "laser_epoch")).all()
+    assert record[0].filename == __file__
+
+
+def test_a_copy_beside_a_file_does_not_keep_it_from_opening(tmp_path: Path) -> None:
+    """A neighbour that begins before the file ends made `SiffReader(path)` raise about `file_paths`, never given."""
+    written = write_siff_recording(tmp_path, name="rec_1", n_volumes=6, page_kinds=("raw",))
+    table, data = read_page_table(written.path), bytearray(written.path.read_bytes())
+    data[8:16] = int(table.columns["ifd_offset"][2]).to_bytes(8, "little")
+    (tmp_path / "rec_2.siff").write_bytes(data)
+    for name, n in (("rec_1", 6), ("rec_2", 4)):
+        with pytest.warns(ScanImageNwbWarning, match="does not follow in time, and is left out"):
+            reader = SiffReader(tmp_path / f"{name}.siff")
+        assert (reader.get_frames() == written.counts[6 - n :]).all()
+
+
+def test_photons_are_read_within_a_buffer(reader: SiffReader) -> None:
+    """`iter_photons` held a thousand frames, whatever their size."""
+    whole, buffer_bytes = reader.photons(color_channel=None), 14 * 2500
+    parts = list(reader.iter_photons(color_channel=None, buffer_bytes=buffer_bytes))
+    assert len(parts) > 3
+    assert all(len(found.pixel) <= 2500 or len(pages) == 1 for pages, found in parts)
+    for name in ("frame", "pixel", "delay_bin"):
+        assert (np.concatenate([getattr(found, name) for _, found in parts]) == getattr(whole, name)).all()
+    assert [len(pages) for pages, _ in reader.iter_photons(n_frames=20)] == [20, 4]
+
+
+def test_photons_within_a_small_mask_take_little_memory(tmp_path: Path) -> None:
+    """All photons of all frames were listed before a mask was laid on them."""
+    options = {"n_volumes": 160, "shape": (64, 64), "photons_per_page": 50_000, "keep_photons": False}
+    reader = SiffReader(write_siff_recording(tmp_path, **options).path)
+    mask = np.zeros((64, 64), bool)
+    mask[3, 4:6] = True
+    reader.photons([0], masks=mask)
+    tracemalloc.start()
+    found = reader.photons(masks=mask)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found.pixel) == reader.sum_mask(mask).sum()
+    assert peak < 14 * 160 * 50_000 / 2
+
+
 def test_im_params_show_the_recording(reader: SiffReader) -> None:
     im_params = reader.im_params
     assert im_params.array_shape == (8, 3, 2, 9, 14)
@@ -422,7 +554,7 @@ def test_im_params_show_the_recording(reader: SiffReader) -> None:
     assert im_params.FastZ.discardFlybackFrames is True
     assert im_params.Scan2D.hAcq.Tau_bins == 629
     shown = str(im_params)
-    assert all(word in shown for word in ("FastZ", "base", "imagingRoiGroup", "64"))
+    assert all(word in shown for word in ("FastZ", "base", "imagingRoiGroup : 1 ROI(s)", "scanfield(s) of [14, 9]"))
     assert "numDiscardFlybackFrames" in str(im_params.FastZ)
     assert im_params.flatten_by_timepoints(timepoint_end=2) == [0, 2, 4, 8, 10, 12]
     assert im_params.flatten_by_timepoints(0, 3, reference_z=1, color_channel=1) == [3, 11, 19]
@@ -498,10 +630,12 @@ def test_a_reader_without_a_file_says_so(written: SyntheticSiff) -> None:
     reader = SiffReader()
     with pytest.raises(ValueError, match="no file is open"):
         reader.get_frames()
+    with pytest.raises(ValueError, match="no file is open"):
+        _ = reader.im_params
     reader.open(written.path)
     assert reader.num_frames == len(written.counts)
-    with pytest.raises(ValueError, match="method is 'siffpy'"):
-        reader.register(registration_method="siffpy")
+    with pytest.raises(ValueError, match="method is 'rigid'"):
+        reader.register(registration_method="rigid")
     with pytest.raises(FrameIndexError, match="frame 64"):
         reader.get_frames([0, 64])
     assert reader.get_frames([]).shape == (0, 9, 14)
@@ -517,6 +651,9 @@ def test_a_page_of_another_shape_is_read_by_itself(tmp_path: Path) -> None:
     with pytest.warns(ScanImageNwbWarning, match=r"1 of 3 pages are not 16 x 12 \(first: page 1, 20 x 12\)") as record:
         reader = SiffReader(written.path)
     assert len(record) == 1
+    assert reader.im_params.array_shape == (2, 1, 1, 16, 12)
+    assert reader.im_params.flatten_by_timepoints() == [0, 2]
+    assert [len(pages) for pages, _ in reader.iter_frames([1], buffer_bytes=1)] == [1]
     assert reader.get_frames([1]).shape == (1, 20, 12)
     assert reader.get_frames().shape == (2, 16, 12)
     with pytest.raises(FormatError, match=r"page 1 .* read it by itself"):

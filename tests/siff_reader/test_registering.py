@@ -170,3 +170,15 @@ def test_fill_edges(shift: tuple[int, int]) -> None:
     expected[5 + shift[0] : 10 + shift[0], 6 + shift[1] : 12 + shift[1]] = plain[0]
     found = fill_edges(np.roll(plain, shift, (1, 2)), np.array([np.mod(shift, (5, 6))]), 0)
     assert (found[0] == expected[5:10, 6:12]).all()
+
+
+def test_a_method_that_siffpy_scripts_ask_for_and_its_result_are_taken(tmp_path: Path) -> None:
+    """The API document's ``register(registration_method="siffpy")`` raised; so did a `RegistrationInfo` as shifts."""
+    written = write_siff_recording(tmp_path, n_volumes=6, photons_per_page=500)
+    reader = SiffReader(written.path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ScanImageNwbWarning)  # there is no motion to find in noise
+        shifts = reader.register(registration_method="siffpy", alignment_color_channel=0)
+        assert shifts == SiffReader(written.path).register("poisson")
+    info = reader.registration_info
+    assert (SiffReader(written.path).get_frames(registration_dict=info) == reader.get_frames()).all()

@@ -257,7 +257,7 @@ def check_faults(
     faults : ndarray of int64, shape (n, 5)
         What `kernels.photons.FAULTS` names.
     num_bins : int or None
-        For the message.
+        For the message; None if delays were not looked at.
     strict : bool
         Whether photons out of range raise.
 
@@ -288,9 +288,9 @@ def check_faults(
     if bad.size and strict:
         page, found = int(pages[bad[0]]), faults[bad[0]]
         columns = photon_pages.table.columns
+        late = "" if num_bins is None else f" and {found[_BEYOND_BINS]} beyond the last of {num_bins} delay bins"
         raise PhotonRangeError(
             f"{photon_pages._name(page)} holds {found[_OUTSIDE_PAGE]} photon(s) outside its {columns['height'][page]} "
-            f"x {columns['width'][page]} pixels and {found[_BEYOND_BINS]} beyond the last of {num_bins} delay bins. "
-            "Open the file with strict=False to drop and report them"
+            f"x {columns['width'][page]} pixels{late}. Open the file with strict=False to drop and report them"
         )
     return int(dropped.sum())

@@ -6,6 +6,7 @@ that it only tells how fast the laser's clock runs.
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +17,17 @@ from scanimage_nwb.formats.files import ReadOnlyFile
 from scanimage_nwb.formats.siff import read_spans
 from scanimage_nwb.formats.tiff_pages import PageTable
 
-__all__ = ["FRAME_METADATA", "AppendedText", "EpochFit", "fit_epoch", "parse_appended_text", "read_frame_metadata"]
+__all__ = [
+    "FRAME_CLOCKS",
+    "FRAME_METADATA",
+    "AppendedText",
+    "EpochFit",
+    "fit_epoch",
+    "parse_appended_text",
+    "read_frame_metadata",
+]
 
-FRAME_METADATA = np.dtype(
+FRAME_CLOCKS = np.dtype(
     [
         ("page", "i8"),
         ("frame_number", "i8"),
@@ -30,11 +39,25 @@ FRAME_METADATA = np.dtype(
         ("text_bytes", "i8"),
     ]
 )
-"""Fields of the metadata of a page; -1 (NaN for the time) where it does not say. `text_offset` and `text_bytes` are
+"""What times and events of a page need; -1 (NaN for the time) where it does not say. `text_offset` and `text_bytes` are
 those of its appended text in the file, from ``Appended text`` to the end; -1 and 0 where it has none."""
+FRAME_METADATA = np.dtype(
+    [
+        *((name, FRAME_CLOCKS[name]) for name in FRAME_CLOCKS.names or ()),
+        ("frame_number_acquisition", "i8"),
+        ("acq_trigger_s", "f8"),
+        ("next_file_marker_s", "f8"),
+        ("end_of_acquisition", "i8"),
+        ("end_of_acquisition_mode", "i8"),
+        ("dc_over_voltage", "i8"),
+    ]
+)
+"""All that the text of a page says: `FRAME_CLOCKS`, then frameNumberAcquisition, acqTriggerTimestamps_sec,
+nextFileMarkerTimestamps_sec, endOfAcquisition, endOfAcquisitionMode and dcOverVoltage; -1 or NaN where it is blank."""
 
 _BLOCK_PAGES = 2048
 _MAX_TEXT_BYTES = 1 << 20
+"""Clocks stand, and appended text begins, within so much of a page's text."""
 _MAX_DRIFT = 2e-4
 """No laser's clock is further off; over a few seconds, late answers would seem to say so."""
 _REFITS = 4
@@ -47,7 +70,7 @@ _OFF_INTERVAL = 0.05
 _EARLY = 0.1
 _QUANTILE_STEPS = 60
 _NEAR_LINE_NS = 20_000.0
-_LINES = (
+_CLOCK_LINES = (
     ("sync_stamp", re.compile(rb"^sync Stamps[ \t]*=[ \t]*(\d{1,18})(?:\.\d*)?[ \t]*\r?$", re.MULTILINE)),
     ("laser_epoch_ns", re.compile(rb"^epoch[ \t]*=[ \t]*(\d{1,18}|[1-8]\d{18})[ \t]*\r?$", re.MULTILINE)),
     (
@@ -55,9 +78,19 @@ _LINES = (
         re.compile(rb"^mostRecentSystemTimestamp_epoch[ \t]*=[ \t]*(\d{1,18}|[1-8]\d{18})[ \t]*\r?$", re.MULTILINE),
     ),
 )
+_DETAIL_LINES = tuple(
+    (name, re.compile(rb"^" + key + rb"[ \t]*=[ \t]*\[?[ \t]*" + number + rb"[ \t]*\]?[ \t]*\r?$", re.MULTILINE))
+    for name, key, number in (
+        ("acq_trigger_s", b"acqTriggerTimestamps_sec", rb"([-+]?\d[\d.eE+-]{0,40})"),
+        ("next_file_marker_s", b"nextFileMarkerTimestamps_sec", rb"([-+]?\d[\d.eE+-]{0,40})"),
+        ("end_of_acquisition", b"endOfAcquisition", rb"(\d{1,18})"),
+        ("end_of_acquisition_mode", b"endOfAcquisitionMode", rb"(\d{1,18})"),
+        ("dc_over_voltage", b"dcOverVoltage", rb"(\d{1,18})"),
+    )
+)
 _APPENDED = re.compile(rb"^Appended text[ \t]*=", re.MULTILINE)
 _EVENT = re.compile(r"^Appended text[ \t]*=[ \t]?", re.MULTILINE)
-_EVENT_TIME = re.compile(r"\r?\n?^Text timestamp[ \t]*=[ \t]*([-+\d.eE]*)[ \t]*\r?\n?", re.MULTILINE)
+_EVENT_TIME = re.compile(r"(?:\A|\r?\n)Text timestamp[ \t]*=[ \t]*([-+\d.eE]*)\s*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +105,7 @@ class AppendedText:
     """When, in seconds of experiment time; None if the file does not say."""
 
 
-def read_frame_metadata(table: PageTable, pages: NDArray[np.int64]) -> NDArray:
+def read_frame_metadata(table: PageTable, pages: NDArray[np.int64], *, details: bool = False) -> NDArray:
     """Read what the texts of pages say.
 
     Parameters
@@ -81,45 +114,61 @@ def read_frame_metadata(table: PageTable, pages: NDArray[np.int64]) -> NDArray:
         Pages of the file.
     pages : ndarray of int64, shape (n,)
         Ranks of pages in the file.
+    details : bool
+        Read all that the texts say, which takes twice as long.
 
     Returns
     -------
-    ndarray of FRAME_METADATA, shape (n,)
+    ndarray of FRAME_CLOCKS or, with details, of FRAME_METADATA, shape (n,)
         `page` is the rank in the file.
     """
-    found = np.zeros(len(pages), FRAME_METADATA)
-    for name in FRAME_METADATA.names or ():
-        found[name] = -1
+    found = np.zeros(len(pages), FRAME_METADATA if details else FRAME_CLOCKS)
+    lines = _CLOCK_LINES + (_DETAIL_LINES if details else ())
+    for name in found.dtype.names or ():
+        found[name] = np.nan if found.dtype[name].kind == "f" else -1
+    if details:
+        found["frame_number_acquisition"] = table.columns["frame_in_acquisition"][pages]
     found["page"], found["text_bytes"] = pages, 0
     found["frame_number"], found["experiment_time_s"] = table.frame_number[pages], table.timestamp_s[pages]
     # A text lies behind its directory; one that seems to begin before it is damaged, and may seem as long as the file.
     offset = table.columns["text_offset"][pages]
     start = np.maximum(offset, table.columns["ifd_offset"][pages])
-    stop = np.clip(offset + table.columns["text_bytes"][pages], start, start + _MAX_TEXT_BYTES)
     with ReadOnlyFile(table.path) as file:
-        stop = np.where(offset < 0, start, np.minimum(stop, max(file.size, 0)))
-        stop = np.maximum(stop, start)
+        strip = table.columns["strip_offset"][pages]
+        end = np.minimum(offset + table.columns["text_bytes"][pages], np.where(strip > start, strip, file.size))
+        end = np.maximum(np.where(offset < 0, start, end), start)
+        stop = np.minimum(end, start + _MAX_TEXT_BYTES)
         for first in range(0, len(pages), _BLOCK_PAGES):
-            _read_block(file, found[first : first + _BLOCK_PAGES], start[first:], stop[first:])
+            _read_block(file, found[first : first + _BLOCK_PAGES], start[first:], stop[first:], lines)
+    has_events = found["text_bytes"] > 0
+    found["text_bytes"][has_events] = end[has_events] - found["text_offset"][has_events]
     return found
 
 
-def _read_block(file: ReadOnlyFile, found: NDArray, start: NDArray[np.int64], stop: NDArray[np.int64]) -> None:
+def _read_block(
+    file: ReadOnlyFile,
+    found: NDArray,
+    start: NDArray[np.int64],
+    stop: NDArray[np.int64],
+    lines: tuple[tuple[str, re.Pattern[bytes]], ...],
+) -> None:
     """Fill the metadata of a few pages."""
     n = len(found)
     start, stop = start[:n], stop[:n]
     data, at = read_spans(file, start, stop, near_bytes=1 << 12)
     view = memoryview(data)  # type: ignore[arg-type]
-    values: dict[str, list[int]] = {name: [-1] * n for name, _ in _LINES}
+    values: dict[str, list[float]] = {name: found[name].tolist() for name, _ in lines}
+    read = {name: float if found.dtype[name].kind == "f" else int for name, _ in lines}
     for i, (begin, n_bytes) in enumerate(zip(at.tolist(), (stop - start).tolist(), strict=True)):
         text = bytes(view[begin : begin + n_bytes])
         where = text.find(b"Appended text")
         event = _APPENDED.search(text, max(where - 1, 0)) if where >= 0 else None
         end = event.start() if event else len(text)
-        for name, line in _LINES:
+        for name, line in lines:
             match = line.search(text, 0, end)
             if match:
-                values[name][i] = int(match[1])
+                with suppress(ValueError):  # digits and points that are no number
+                    values[name][i] = read[name](match[1])
         if event:
             found["text_offset"][i], found["text_bytes"][i] = start[i] + end, n_bytes - end
     for name, column in values.items():
@@ -156,7 +205,7 @@ def parse_appended_text(text: str, frame: int) -> list[AppendedText]:
         except ValueError:
             stamp, time_s = None, None  # what is no number is part of the text
         if stamp:
-            body = body[: stamp.start()] + body[stamp.end() :]
+            body = body[: stamp.start()]
         events.append(AppendedText(frame, body.rstrip("\r\n\0"), time_s))
     return events
 

@@ -115,11 +115,12 @@ class NwbPhotonReader(SiffReader):
         n_samples, n_planes = (*first["frame_end"].shape, 1)[:2]
         columns, rows = (int(size) for size in first["dimension"][:])
         self._recording = _frames_of(name, series, (n_samples, n_planes, len(series)), (rows, columns))  # type: ignore[assignment]
-        self.im_params = ImParams(self._recording)  # type: ignore[arg-type]
+        self._im_params = ImParams(self._recording)  # type: ignore[arg-type]
         index = self._recording.index  # type: ignore[union-attr]
         self._source = make_source(series, name, index.file_index, index.page_in_file)
         self._heights = np.full(self.num_frames, rows)
         self._widths = np.full(self.num_frames, columns)
+        self._of_usual_shape = np.ones(self.num_frames, bool)
 
     def flim_map(self, *arguments: Any, **options: Any) -> tuple[NDArray, NDArray]:
         """Return the lifetime of every pixel of every frame, as `SiffReader.flim_map`; bin 0 begins at `time_offset`.

@@ -10,7 +10,7 @@ from scanimage_nwb.errors import ScanImageNwbWarning
 from scanimage_nwb.formats.file_series import FileSeries
 from scanimage_nwb.recording.recording import Recording
 
-__all__ = ["header_notes", "index_notes", "series_notes", "warn_of_notes"]
+__all__ = ["header_notes", "index_notes", "series_notes", "shape_notes", "warn_of_notes"]
 
 _RATE_TOLERANCE = 0.01
 """A header rate this far from the timestamps' (as a fraction) is worth a word."""
@@ -78,6 +78,23 @@ def index_notes(recording: Recording) -> list[str]:
             "plane and their time"
         )
     return notes
+
+
+def shape_notes(recording: Recording) -> list[str]:
+    """Say which pages of .siff files are of another shape, as those of several fields are."""
+    heights, widths = (
+        np.concatenate([table.columns[name] for table in recording.tables]) for name in ("height", "width")
+    )
+    rows, columns = recording.page_shape
+    other = np.flatnonzero((heights != rows) | (widths != columns))
+    if not other.size:
+        return []
+    page = other[0]
+    return [
+        f"{other.size} of {recording.n_pages} pages are not {rows} x {columns} (first: page {page}, {heights[page]} x "
+        f"{widths[page]}), as where several fields were scanned; SiffReader leaves them out unless frames names them, "
+        "and they cannot be converted"
+    ]
 
 
 def header_notes(recording: Recording) -> list[str]:

@@ -17,7 +17,7 @@ from scanimage_nwb.formats.scanimage_layout import AcquisitionLayout, parse_layo
 from scanimage_nwb.formats.scanimage_tiff import read_header_texts
 from scanimage_nwb.formats.tiff_pages import PageTable, read_page_table
 from scanimage_nwb.frame_index import FrameIndex, PageFacts, VolumeLayout, build_frame_index
-from scanimage_nwb.recording.notes import header_notes, index_notes, series_notes, warn_of_notes
+from scanimage_nwb.recording.notes import header_notes, index_notes, series_notes, shape_notes, warn_of_notes
 from scanimage_nwb.recording.recording import Recording
 from scanimage_nwb.time_axis import clock_offsets, fill_missing
 
@@ -71,6 +71,8 @@ def open_recording(
     else:
         raise ValueError("file_path or file_paths must be given: neither names a file to open")
     tables = _read_tables(paths, notes)
+    if file_paths is None and file_path is not None:
+        tables = _in_order_around(Path(file_path).name, tables, notes)
     texts = read_header_texts(tables[0])
     header = ScanImageHeader.from_text(texts.text, texts.roi_text, source=tables[0].path.name)
     _check_generation(header, tables[0])
@@ -165,7 +167,9 @@ def _assemble(tables: tuple[PageTable, ...], header: ScanImageHeader, tiff_versi
         epoch=epochs[0],
         tiff_version=tiff_version,
     )
-    return replace(recording, notes=(*notes, *index_notes(recording), *header_notes(recording)))
+    return replace(
+        recording, notes=(*notes, *index_notes(recording), *shape_notes(recording), *header_notes(recording))
+    )
 
 
 def _find_clocks(tables: tuple[PageTable, ...], epochs: list[datetime | None]) -> NDArray[np.bool_]:
@@ -179,25 +183,49 @@ def _find_clocks(tables: tuple[PageTable, ...], epochs: list[datetime | None]) -
     new_clock = np.zeros(len(tables), bool)
     new_clock[0] = True
     for i, (before, after) in enumerate(pairwise(tables), start=1):
-        epoch_before, epoch_after = epochs[i - 1], epochs[i]
-        elapsed = timedelta(0)
-        if epoch_before and epoch_after and not is_same_start(epoch_before, epoch_after):
-            elapsed = epoch_after - epoch_before
-        step = int(after.frame_number[0]) - int(before.frame_number[-1])
-        runs_on = step > 0 or (step == 0 and not elapsed)  # the channels of one frame may lie in two files
-        unnumbered = int(after.frame_number[0]) < 0
-        if elapsed:
-            in_order = elapsed > timedelta(0) or (runs_on and not unnumbered)
-            new_clock[i] = not runs_on or bool(after.timestamp_s[0] < before.timestamp_s[-1])
-        else:
-            in_order = runs_on or unnumbered
+        in_order, new_clock[i] = _follows(before, after, epochs[i - 1], epochs[i])
         if not in_order:
             raise ValueError(
                 f"file_paths is out of the order of time: {after.path} (frame {after.frame_number[0]}, clock started "
-                f"{epoch_after}) is listed behind {before.path} (up to frame {before.frame_number[-1]}, clock started "
-                f"{epoch_before}). List the files as they were recorded"
+                f"{epochs[i]}) is listed behind {before.path} (up to frame {before.frame_number[-1]}, clock started "
+                f"{epochs[i - 1]}). List the files as they were recorded"
             )
     return new_clock
+
+
+def _follows(
+    before: PageTable, after: PageTable, epoch_before: datetime | None, epoch_after: datetime | None
+) -> tuple[bool, bool]:
+    """Tell whether a file is later than another, and whether it starts a clock of its own."""
+    elapsed = timedelta(0)
+    if epoch_before and epoch_after and not is_same_start(epoch_before, epoch_after):
+        elapsed = epoch_after - epoch_before
+    step = int(after.frame_number[0]) - int(before.frame_number[-1])
+    runs_on = step > 0 or (step == 0 and not elapsed)  # the channels of one frame may lie in two files
+    unnumbered = int(after.frame_number[0]) < 0
+    if not elapsed:
+        return runs_on or unnumbered, False
+    in_order = elapsed > timedelta(0) or (runs_on and not unnumbered)
+    return in_order, not runs_on or bool(after.timestamp_s[0] < before.timestamp_s[-1])
+
+
+def _in_order_around(name: str, tables: tuple[PageTable, ...], notes: list[str]) -> tuple[PageTable, ...]:
+    """Return the files around the named one that follow each other in time; note those found beside it that do not.
+
+    Files are found by their first pages: a copy, or a damaged file, may begin before its neighbour ends.
+    """
+    epochs = [file_epoch(table) for table in tables]
+    here = next((i for i, table in enumerate(tables) if table.path.name == name), 0)
+    breaks = [i for i in range(1, len(tables)) if not _follows(tables[i - 1], tables[i], epochs[i - 1], epochs[i])[0]]
+    start = max([i for i in breaks if i <= here], default=0)
+    stop = min([i for i in breaks if i > here], default=len(tables))
+    left_out = [table.path.name for table in (*tables[:start], *tables[stop:])]
+    if left_out:
+        notes.append(
+            f"{', '.join(left_out)} beside {name} would belong to the recording by name and clock, but does not follow "
+            "in time, and is left out; list the files with file_paths if it belongs to it"
+        )
+    return tables[start:stop]
 
 
 def _check_layouts(tables: tuple[PageTable, ...], new_clock: NDArray[np.bool_], layout: AcquisitionLayout) -> None:

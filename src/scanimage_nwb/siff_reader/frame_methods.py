@@ -100,7 +100,8 @@ class FrameMethods(OpenSiff):
         Parameters
         ----------
         registration_method : {'poisson', 'phase', 'suite2p'}
-            How frames are compared (see `scanimage_nwb.registration.register`).
+            How frames are compared (see `scanimage_nwb.registration.register`). 'siffpy', which SiffPy's scripts ask
+            for, is taken as 'poisson'.
         alignment_color_channel : int
             Colour that motion is found from; the others take its shifts.
         **options
@@ -124,7 +125,7 @@ class FrameMethods(OpenSiff):
             self.recording,
             lambda pages: self.get_frames(pages, {}),
             alignment_color_channel=alignment_color_channel,
-            method=registration_method,
+            method="poisson" if registration_method == "siffpy" else registration_method,
             **options,
         )
         self.use_registration(info)
@@ -187,7 +188,7 @@ class FrameMethods(OpenSiff):
     ) -> Iterator[NDArray[np.int64]]:
         """Cut frames into runs that fit a buffer."""
         pages = self._pages(frames, color_channel)
-        rows, columns = self.im_params.shape
-        n = max(1, buffer_bytes // (rows * columns * pixel_bytes))
+        page_pixels = int((self._heights[pages] * self._widths[pages]).max(initial=1))
+        n = max(1, buffer_bytes // (page_pixels * pixel_bytes))
         for first in range(0, len(pages), n):
             yield pages[first : first + n]

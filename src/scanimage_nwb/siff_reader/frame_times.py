@@ -1,14 +1,16 @@
 """Times and events of the frames of a recording, from the texts of its pages, read once."""
 
+import warnings
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scanimage_nwb.errors import TimeAxisError
+from scanimage_nwb.errors import ScanImageNwbWarning, TimeAxisError
 from scanimage_nwb.formats.files import ReadOnlyFile
 from scanimage_nwb.formats.scanimage_tiff import decode_text
 from scanimage_nwb.formats.siff_metadata import (
+    FRAME_CLOCKS,
     FRAME_METADATA,
     AppendedText,
     EpochFit,
@@ -35,10 +37,19 @@ class FrameTexts:
 
     @cached_property
     def metadata(self) -> NDArray:
-        """Metadata of every page, shape (n_pages,); `page` is the global page."""
+        """Clocks of every page (`FRAME_CLOCKS`), shape (n_pages,); `page` is the global page."""
         parts = [read_frame_metadata(table, np.arange(table.n_pages)) for table in self.recording.tables]
-        found = np.concatenate(parts) if parts else np.zeros(0, FRAME_METADATA)
+        found = np.concatenate(parts) if parts else np.zeros(0, FRAME_CLOCKS)
         found["page"] = np.arange(len(found))
+        return found
+
+    def details(self, pages: NDArray[np.int64]) -> NDArray:
+        """Return all that the texts of pages say (`FRAME_METADATA`), shape (n,); `page` is the global page."""
+        index, found = self.recording.index, np.zeros(len(pages), FRAME_METADATA)
+        for file, table in enumerate(self.recording.tables):
+            own = np.flatnonzero(index.file_index[pages] == file)
+            found[own] = read_frame_metadata(table, index.page_in_file[pages[own]], details=True)
+        found["page"] = pages
         return found
 
     @cached_property
@@ -46,17 +57,6 @@ class FrameTexts:
         """The laser's clock, corrected by the host's over the whole recording."""
         found = self.metadata
         return fit_epoch(found["laser_epoch_ns"], found["host_epoch_ns"], found["experiment_time_s"])
-
-    @cached_property
-    def epoch_ns(self) -> NDArray[np.int64]:
-        """Epoch of every page, the drift of the laser's clock corrected over the whole recording."""
-        laser = self.metadata["laser_epoch_ns"]
-        if (laser < 0).any():
-            raise TimeAxisError(
-                f"{self.recording.paths[0]}: page {np.flatnonzero(laser < 0)[0]} has no laser epoch (`epoch = ` in ns "
-                "in its text); use reference_time='experiment'"
-            )
-        return self.epoch_fit(laser)
 
     def times(self, pages: NDArray[np.int64], reference_time: str) -> NDArray:
         """Return when pages began.
@@ -78,7 +78,15 @@ class FrameTexts:
         if reference_time == "experiment":
             return self.metadata["experiment_time_s"][pages]
         if reference_time == "epoch":
-            return self.epoch_ns[pages]
+            laser = self.times(pages, "laser_epoch")
+            if (self.metadata["host_epoch_ns"] < 0).all():
+                warnings.warn(
+                    f"{self.recording.paths[0]} has no host epoch to correct the laser's clock by: epochs are the "
+                    "laser's own, which may drift by tens of ppm",
+                    ScanImageNwbWarning,
+                    stacklevel=3,
+                )
+            return self.epoch_fit(laser)
         if reference_time not in ("laser_epoch", "host_epoch"):
             raise ValueError(
                 f"reference_time is {reference_time!r}; expected 'experiment', 'laser_epoch', 'host_epoch' or 'epoch'"

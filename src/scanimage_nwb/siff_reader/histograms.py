@@ -29,8 +29,8 @@ def bin_table(num_bins: int, bins: tuple[int, int] | None, bin_factor: int) -> N
     first, last = (0, num_bins) if bins is None else bins
     if not 0 <= first < last <= num_bins:
         raise ValueError(f"bins are {bins}; expected a first and the one behind the last, within 0 to {num_bins}")
-    if not 1 <= bin_factor <= num_bins:
-        raise ValueError(f"bin_factor is {bin_factor}; expected 1 to {num_bins}")
+    if not isinstance(bin_factor, int | np.integer) or not 1 <= bin_factor <= num_bins:
+        raise ValueError(f"bin_factor is {bin_factor!r}; expected a whole number from 1 to {num_bins}")
     delay_bin = np.arange(num_bins)
     inside = (delay_bin >= first) & (delay_bin < last)
     return np.where(inside, (delay_bin - first) // bin_factor, -1).astype(np.int32)

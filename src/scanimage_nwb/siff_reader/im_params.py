@@ -71,6 +71,8 @@ class ImParams:
     ----------
     recording : Recording
         The files.
+    of_usual_shape : ndarray of bool, shape (pages,), optional
+        Whether each page is of the recording's shape; a timepoint with one that is not is left out. By default all are.
 
     Examples
     --------
@@ -84,8 +86,8 @@ class ImParams:
     [0, 2, 6, 8]
     """
 
-    def __init__(self, recording: Recording) -> None:
-        self.recording = recording
+    def __init__(self, recording: Recording, of_usual_shape: NDArray[np.bool_] | None = None) -> None:
+        self.recording, self._of_usual_shape = recording, of_usual_shape
         values: dict[str, dict[str, Any]] = {"base": {}}
         keys = recording.header.keys()
         for key in keys:
@@ -129,7 +131,7 @@ class ImParams:
 
     @property
     def num_timepoints(self) -> int:
-        """Complete volumes; of planar data, frames."""
+        """Complete volumes of frames of the usual shape; of planar data, frames."""
         return len(self._timepoint_pages)
 
     @property
@@ -273,7 +275,9 @@ class ImParams:
     def _timepoint_pages(self) -> NDArray[np.int64]:
         """Pages of every timepoint, shape (timepoints, slices, colours)."""
         pages = self.recording.index.sample_pages
-        return pages.reshape(-1, *pages.shape[2:])
+        pages = pages.reshape(-1, *pages.shape[2:])
+        usual = self._of_usual_shape
+        return pages if usual is None else pages[usual[pages].all(axis=(1, 2))]
 
     def _bounded(self, start: int, end: int | None) -> NDArray[np.int64]:
         """Return the pages of timepoints ``start:end``."""
@@ -292,9 +296,27 @@ class ImParams:
     def __repr__(self) -> str:
         modules = sorted(self.modules, key=lambda name: (name != "base", name))
         names = "".join(f"\n            {name}" for name in modules)
-        groups = "".join(f"\n            {name} : {group}" for name, group in self.roi_groups.items())
+        groups = "".join(f"\n            {name} : {_describe(group)}" for name, group in self.roi_groups.items())
         return (
             f"Image parameters:\n    ScanImage modules :{names}\n    num_frames : {self.num_frames}\n"
             f"    array_shape (timepoints, slices, colors, rows, columns) : {self.array_shape}\n    roi_groups :"
             f"{groups}"
         )
+
+
+def _describe(group: Any) -> str:
+    """Return the ROIs of a group and their scanfields in words; `ImParams.roi_groups` holds all of it."""
+    group = group if isinstance(group, dict) else {}
+    rois = [roi for roi in _as_list(group.get("rois")) if isinstance(roi, dict)]
+    parts = []
+    for roi in rois:
+        fields = [field for field in _as_list(roi.get("scanfields")) if isinstance(field, dict)]
+        sizes = dict.fromkeys(str(field["pixelResolutionXY"]) for field in fields if "pixelResolutionXY" in field)
+        name = f"{roi['name']!r}: " if roi.get("name") else ""
+        parts.append(f"{name}{len(fields)} scanfield(s)" + (f" of {', '.join(sizes)} pixels" if sizes else ""))
+    return f"{len(rois)} ROI(s)" + (f" ({'; '.join(parts)})" if parts else "")
+
+
+def _as_list(value: Any) -> list[Any]:
+    """Return what JSON holds as a list: MATLAB writes one element without its brackets."""
+    return value if isinstance(value, list) else [] if value is None else [value]

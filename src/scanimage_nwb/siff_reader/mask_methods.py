@@ -11,6 +11,7 @@ from scanimage_nwb.siff_reader.frame_methods import Edge, FrameMethods
 from scanimage_nwb.siff_reader.masks import MOST_CLASSES, Masks, leave_out_edges, make_masks
 from scanimage_nwb.siff_reader.open_siff import Frames
 from scanimage_nwb.siff_reader.photon_blocks import ReadRequest
+from scanimage_nwb.siff_reader.registering import check_edge
 from scanimage_nwb.siff_reader.shifts import RegistrationDict
 
 __all__ = ["FlimMethod", "MaskMethods"]
@@ -100,6 +101,7 @@ class MaskMethods(FrameMethods):
         if of_volume and frames is None:
             frames = self._whole_volumes(color_channel)
         request = self._request(frames, color_channel, registration_dict)
+        check_edge(edge, self.recording.dtype if self._source is None else np.dtype(np.uint16))
         whole = self._masks(masks, request)
         own, plane = self._within_edges(whole, request, edge)
         columns = self._time_points(request.pages) if of_volume else _one_each(len(request.pages))
@@ -110,8 +112,7 @@ class MaskMethods(FrameMethods):
         if edge in {"wrap", 0}:
             return found
         added = whole.n_pixels(whole.planes(self._plane[request.pages])) - own.n_pixels(own.planes(plane))
-        value = np.empty((), self.recording.dtype if self._source is None else np.uint16)
-        value[()] = edge  # as frames hold it
+        value = np.array(edge, self.recording.dtype if self._source is None else np.uint16)  # as frames hold it
         np.add.at(found.T, columns.of_page, (added * value).astype(found.dtype).T)
         return found
 
@@ -177,6 +178,7 @@ class MaskMethods(FrameMethods):
 
     def _within_edges(self, masks: Masks, request: ReadRequest, edge: Edge) -> tuple[Masks, NDArray[np.int64]]:
         """Return masks, without what came in from beyond the edge if that is filled, and the plane of each page."""
+        check_edge(edge, np.dtype(float))
         plane = self._plane[request.pages]
         return (masks, plane) if edge == "wrap" else leave_out_edges(masks, plane, request.shifts, request.shape)
 

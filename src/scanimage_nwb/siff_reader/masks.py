@@ -213,7 +213,7 @@ def make_masks(
     Parameters
     ----------
     masks : array-like, shape (masks, [planes,] height, width)
-        Boolean, or weights; overlaps are allowed.
+        Boolean, or weights; overlaps are allowed. Whole numbers that are all 0 or 1 count as boolean.
     shape : tuple of int
         Height and width of a page.
     n_planes : int
@@ -244,6 +244,8 @@ def make_masks(
     if stack.dtype.kind not in "buif" or (stack.dtype.kind == "f" and not np.isfinite(stack).all()):
         raise ValueError(f"masks are of type {stack.dtype}; expected bool, or finite weights")
     own_planes = stack.shape[1] if stack.ndim == 4 else 1
+    if stack.dtype.kind in "ui" and stack.size and stack.min() >= 0 and stack.max() <= 1:
+        stack = stack.astype(bool)
     if stack.dtype != bool:
         weights = stack.reshape(len(stack), own_planes, -1).astype(np.float64)
         return Masks(len(stack), own_planes, (), weights)

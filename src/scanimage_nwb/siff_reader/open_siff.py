@@ -1,6 +1,5 @@
 """An open .siff file or ScanImage TIFF: what it says of itself, its times, and which pages a caller means."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -8,7 +7,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from scanimage_nwb.errors import FrameIndexError, HeaderFieldError, ScanImageNwbWarning, UnsupportedFormatError
+from scanimage_nwb.errors import FrameIndexError, HeaderFieldError, UnsupportedFormatError
 from scanimage_nwb.formats.siff import PhotonPages, SiffFacts, parse_siff_facts
 from scanimage_nwb.formats.siff_metadata import AppendedText, EpochFit
 from scanimage_nwb.recording import Recording, open_recording
@@ -16,6 +15,7 @@ from scanimage_nwb.registration import RegistrationInfo
 from scanimage_nwb.siff_reader.frame_times import FrameTexts
 from scanimage_nwb.siff_reader.im_params import ImParams
 from scanimage_nwb.siff_reader.photon_blocks import PhotonSource, ReadRequest
+from scanimage_nwb.siff_reader.registering import describe_source
 from scanimage_nwb.siff_reader.shifts import RegistrationDict, read_shifts
 
 __all__ = ["Frames", "OpenSiff"]
@@ -87,7 +87,6 @@ class OpenSiff:
     def _set_recording(self, recording: Recording) -> None:
         facts = parse_siff_facts(recording.header, **self._overrides)  # type: ignore[arg-type]
         self._recording, self._facts = recording, facts
-        self.im_params = ImParams(recording)
         self.registration_dict, self.registration_info = {}, None
         self._texts = FrameTexts(recording)
         self._source: PhotonSource | None = None
@@ -102,21 +101,9 @@ class OpenSiff:
         columns = [table.columns for table in recording.tables]
         self._heights = np.concatenate([found["height"] for found in columns])
         self._widths = np.concatenate([found["width"] for found in columns])
-        self._warn_of_other_shapes()
-
-    def _warn_of_other_shapes(self) -> None:
-        """Say once that pages of another shape (several regions) must be asked for by number."""
-        rows, columns = self.im_params.shape
-        other = np.flatnonzero(~self.is_usual_shape)
-        if other.size:
-            page = other[0]
-            warnings.warn(
-                f"{self.recording.paths[0]}: {other.size} of {self.num_frames} pages are not {rows} x {columns} "
-                f"(first: page {page}, {self._heights[page]} x {self._widths[page]}); they are left out unless frames "
-                "names them",
-                ScanImageNwbWarning,
-                stacklevel=5,
-            )
+        rows, width = recording.page_shape
+        self._of_usual_shape = (self._heights == rows) & (self._widths == width)
+        self._im_params = ImParams(recording, self._of_usual_shape)
 
     @property
     def recording(self) -> Recording:
@@ -124,6 +111,12 @@ class OpenSiff:
         if self._recording is None:
             raise ValueError("no file is open; call open(path) first")
         return self._recording
+
+    @property
+    def im_params(self) -> ImParams:
+        """What the file says of itself."""
+        _ = self.recording  # says so if none is open
+        return self._im_params
 
     @property
     def is_siff(self) -> bool:
@@ -134,12 +127,6 @@ class OpenSiff:
     def num_frames(self) -> int:
         """Pages over all files, flyback included."""
         return self.recording.n_pages
-
-    @property
-    def is_usual_shape(self) -> NDArray[np.bool_]:
-        """Whether each page has the shape of the first; those of several regions may differ. Shape (num_frames,)."""
-        rows, columns = self.im_params.shape
-        return (self._heights == rows) & (self._widths == columns)
 
     @property
     def num_bins(self) -> int:
@@ -185,7 +172,8 @@ class OpenSiff:
             As for `get_frames`.
         reference_time : {'experiment', 'laser_epoch', 'host_epoch', 'epoch'}
             Seconds of the experiment; the laser's epoch, smooth but drifting; the host's, true but up to a second old;
-            or the laser's, corrected by the host's over the whole recording.
+            or the laser's, corrected by the host's over the whole recording (with a warning, and uncorrected, if the
+            file has no host epoch). Each acquisition starts the experiment's seconds anew; epochs run on.
 
         Returns
         -------
@@ -216,7 +204,7 @@ class OpenSiff:
         -------
         ndarray of FRAME_METADATA, shape (frames,)
         """
-        return self._texts.metadata[self._pages(frames, color_channel)]
+        return self._texts.details(self._pages(frames, color_channel))
 
     def get_appended_text(self, frames: Frames = None) -> list[AppendedText]:
         """Return the events that were written into the file while it was recorded.
@@ -281,7 +269,7 @@ class OpenSiff:
     def _default_pages(self, color_channel: int | None) -> NDArray[np.int64]:
         """Return all pages of a colour that are not flyback and of the usual shape."""
         index = self.recording.index
-        wanted = self.is_usual_shape & ~index.is_flyback
+        wanted = self._of_usual_shape & ~index.is_flyback
         if color_channel is not None:
             self.im_params._check("color_channel", color_channel, self.im_params.num_colors)
             # In a frame that was cut short, its first pages are those that are there.
@@ -297,6 +285,9 @@ class OpenSiff:
         first = int(pages[0]) if pages.size else 0
         shape = int(self._heights[first]), int(self._widths[first])
         found = self.registration_dict if registration_dict is None else registration_dict
+        if isinstance(found, RegistrationInfo):
+            found.check_source(describe_source(self.recording))
+            found = found.yx_shifts
         return ReadRequest(pages, read_shifts(found, pages, shape), shape)
 
     def _delay_request(

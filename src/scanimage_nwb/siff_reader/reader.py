@@ -13,7 +13,7 @@ from scanimage_nwb.siff_reader.labelled import label_histograms
 from scanimage_nwb.siff_reader.mask_methods import FlimMethod, MaskMethods
 from scanimage_nwb.siff_reader.masks import whole_field
 from scanimage_nwb.siff_reader.open_siff import Frames
-from scanimage_nwb.siff_reader.photon_list import Photons, list_photons
+from scanimage_nwb.siff_reader.photon_list import PHOTON_BYTES, Photons, count_photons, list_photons
 from scanimage_nwb.siff_reader.registering import fill_edges
 from scanimage_nwb.siff_reader.shifts import RegistrationDict
 
@@ -69,12 +69,14 @@ class SiffReader(MaskMethods):
         color_channel: int | None = 0,
         edge: Edge = "wrap",
         buffer_bytes: int = BUFFER_BYTES,
+        offset_s: float = 0.0,
+        harmonic: int = 1,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray, NDArray]]:
         """Read lifetime maps a buffer at a time; parameters as for `flim_map`.
 
         Parameters
         ----------
-        frames, method, registration_dict, color_channel, edge
+        frames, method, registration_dict, color_channel, edge, offset_s, harmonic
             As for `flim_map`.
         buffer_bytes : int
             Largest size of the maps held at once (but at least one).
@@ -85,7 +87,10 @@ class SiffReader(MaskMethods):
             Which frames, and what `flim_map` gives of them.
         """
         for pages in self._buffers(frames, color_channel, buffer_bytes, 18):
-            yield pages, *self.flim_map(pages, method, registration_dict, edge=edge)
+            yield (
+                pages,
+                *self.flim_map(pages, method, registration_dict, offset_s=offset_s, harmonic=harmonic, edge=edge),
+            )
 
     def get_histogram(
         self,
@@ -107,7 +112,8 @@ class SiffReader(MaskMethods):
             As for `get_frames`.
         masks : array-like, optional
             One mask (rows, columns), or many (masks, rows, columns) or (masks, planes, rows, columns): boolean, or
-            weights. By default the whole field counts.
+            weights (whole numbers that are all 0 or 1 are boolean). By default the whole field counts. One mask of a
+            volume is ``mask[np.newaxis]``.
         framewise : bool
             A histogram for each frame, in place of one for all.
         bin_factor : int
@@ -125,7 +131,8 @@ class SiffReader(MaskMethods):
         Raises
         ------
         FormatError, PhotonRangeError
-            If a page is damaged.
+            If a page is damaged. Of the whole field, counts of compressed pages are not read, and not compared with
+            the photons.
         UnsupportedFormatError
             If the file is a TIFF, or a page holds counts only.
         ValueError
@@ -256,7 +263,7 @@ class SiffReader(MaskMethods):
         map : ndarray, shape (frames, rows, columns)
             Seconds as float64, or phasors as complex128; NaN without photons.
         counts : ndarray, shape (frames, rows, columns)
-            Photons, as `get_frames` gives them.
+            Photons that have a delay bin: as `get_frames` gives them, but for those that ``strict=False`` drops.
 
         Raises
         ------
@@ -330,9 +337,9 @@ class SiffReader(MaskMethods):
         own.planes(self._plane[request.pages])
         if own.weights is not None:
             raise ValueError("masks hold weights; photons are within a mask or not: expected bool")
-        found = list_photons(source, request)
-        planes = np.asarray(masks).reshape(own.n_masks, own.n_planes, -1)
+        planes = np.asarray(masks, bool).reshape(own.n_masks, own.n_planes, -1)
         plane = self._plane if own.n_planes > 1 else np.zeros(self.num_frames, np.int64)
+        found = list_photons(source, request, np.any(planes, axis=0), plane[request.pages])
         inside = tuple(found.within(mask, plane) for mask in planes)
         return inside[0] if np.ndim(masks) == 2 else inside
 
@@ -344,6 +351,7 @@ class SiffReader(MaskMethods):
         masks: ArrayLike | None = None,
         color_channel: int | None = 0,
         n_frames: int = 1000,
+        buffer_bytes: int = BUFFER_BYTES,
     ) -> Iterator[tuple[NDArray[np.int64], Photons | tuple[Photons, ...]]]:
         """Read photons some frames at a time; parameters as for `photons`.
 
@@ -352,7 +360,9 @@ class SiffReader(MaskMethods):
         frames, registration_dict, masks, color_channel
             As for `photons`.
         n_frames : int
-            Frames whose photons are held at once.
+            Most frames whose photons are held at once.
+        buffer_bytes : int
+            Largest size of the photons held at once, before masks are laid on them (but at least one frame's).
 
         Yields
         ------
@@ -361,7 +371,12 @@ class SiffReader(MaskMethods):
         photons : Photons or tuple of Photons
             As `photons` gives them.
         """
-        pages = self._pages(frames, color_channel)
-        for first in range(0, len(pages), max(1, n_frames)):
-            own = pages[first : first + max(1, n_frames)]
+        request, source = self._delay_request(frames, color_channel, registration_dict)
+        ends = np.cumsum(count_photons(source, request.pages)) * PHOTON_BYTES
+        first = 0
+        while first < len(ends):
+            room = buffer_bytes + (int(ends[first - 1]) if first else 0)
+            fits = int(np.searchsorted(ends, room, "right"))
+            own = request.pages[first : max(first + 1, min(fits, first + n_frames))]
+            first += len(own)
             yield own, self.photons(own, registration_dict, masks=masks)

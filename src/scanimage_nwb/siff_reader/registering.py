@@ -11,7 +11,7 @@ from scanimage_nwb.recording import Recording
 from scanimage_nwb.registration import RegistrationInfo, register
 from scanimage_nwb.registration.info import as_signed
 
-__all__ = ["RecordingSource", "describe_source", "fill_edges", "page_table", "register_recording"]
+__all__ = ["RecordingSource", "check_edge", "describe_source", "fill_edges", "page_table", "register_recording"]
 
 
 def page_table(recording: Recording) -> NDArray[np.int64]:
@@ -123,6 +123,26 @@ def register_recording(
     return info.with_source(describe_source(recording), parameters)
 
 
+def check_edge(edge: object, dtype: np.dtype) -> None:
+    """Refuse what is neither 'wrap' nor a value that frames of a type can hold.
+
+    Examples
+    --------
+    >>> check_edge(-1, np.dtype(np.uint16))
+    Traceback (most recent call last):
+    ValueError: edge is -1; expected 'wrap', or a number that uint16 holds
+    """
+    if isinstance(edge, str) and edge == "wrap":
+        return
+    if isinstance(edge, int | float | np.integer | np.floating):
+        if dtype.kind in "fc":
+            return
+        limits = np.iinfo(dtype)
+        if limits.min <= edge <= limits.max and edge == int(edge):
+            return
+    raise ValueError(f"edge is {edge!r}; expected 'wrap', or a number that {dtype} holds")
+
+
 def fill_edges(frames: NDArray, shifts: NDArray[np.int64], value: float) -> NDArray:
     """Put a value where a shift brought in the opposite edge, in place.
 
@@ -145,6 +165,7 @@ def fill_edges(frames: NDArray, shifts: NDArray[np.int64], value: float) -> NDAr
     >>> fill_edges(np.ones((1, 2, 3), int), np.array([[0, 2]]), 0).tolist()
     [[[1, 1, 0], [1, 1, 0]]]
     """
+    check_edge(value, frames.dtype)
     signed = as_signed(shifts, frames.shape[1:]).astype(np.int64)
     for frame, (dy, dx) in zip(frames, signed.tolist(), strict=True):
         frame[slice(dy, None) if dy < 0 else slice(0, dy)] = value

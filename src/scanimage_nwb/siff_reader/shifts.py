@@ -5,12 +5,16 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from scanimage_nwb.registration import RegistrationInfo
+
 __all__ = ["RegistrationDict", "read_shifts"]
 
-RegistrationDict = Mapping[int, tuple[int, int]]
+RegistrationDict = Mapping[int, tuple[int, int]] | RegistrationInfo
 
 
-def read_shifts(registration: RegistrationDict, pages: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.int64]:
+def read_shifts(
+    registration: Mapping[int, tuple[int, int]], pages: NDArray[np.int64], shape: tuple[int, int]
+) -> NDArray[np.int64]:
     """Return the shift of every page; those that are not named stay where they are.
 
     What leaves a frame at one edge enters it at the other, as `numpy.roll` does.
@@ -32,7 +36,7 @@ def read_shifts(registration: RegistrationDict, pages: NDArray[np.int64], shape:
     Raises
     ------
     ValueError
-        If a shift is no pair of whole numbers.
+        If a shift is no pair of whole numbers, or pages are not named by whole numbers.
 
     Examples
     --------
@@ -40,8 +44,19 @@ def read_shifts(registration: RegistrationDict, pages: NDArray[np.int64], shape:
     [[15, 2], [0, 0]]
     """
     shifts = np.zeros((len(pages), 2), np.int64)
+    if not isinstance(registration, Mapping):
+        raise ValueError(
+            f"registration_dict is of type {type(registration).__name__}; expected a mapping of frame to (dy, dx), or "
+            "a RegistrationInfo"
+        )
     if not registration:
         return shifts
+    name = next(iter(registration))
+    if not isinstance(name, int | np.integer):
+        raise ValueError(
+            f"registration_dict names frame {name!r}; expected whole numbers: JSON makes text of them, so turn them "
+            "back with int()"
+        )
     for i, page in enumerate(pages.tolist()):
         shift = registration.get(page)
         if shift is not None:

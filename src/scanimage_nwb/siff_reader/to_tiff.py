@@ -143,14 +143,13 @@ def _check_target(path: Path, recording: Recording, overwrite: bool) -> None:
 def _pages_to_write(reader: SiffReader, layout: str) -> NDArray[np.int64]:
     """Return the pages in the order of the file to write; of an OME-TIFF in its shape, (timepoints, planes, channels).
 
-    Pages of another shape, and volumes that hold one, are left out; the reader has warned of them.
+    Pages of another shape, and volumes that hold one, are left out; a warning at opening names them.
     """
     recording, im_params = reader.recording, reader.im_params
     if layout == "scanimage":
         _check_one_clock(recording)
-        return np.flatnonzero(reader.is_usual_shape)
+        return np.flatnonzero(reader._of_usual_shape)
     pages = np.array(im_params.flatten_by_timepoints(color_channel=None), np.int64).reshape(im_params.array_shape[:3])
-    pages = pages[reader.is_usual_shape[pages].all(axis=(1, 2))]
     if pages.size == 0:
         raise FormatError(
             f"{recording.paths[0]}: none of the volumes is complete, so there is nothing to write as OME-TIFF: "
