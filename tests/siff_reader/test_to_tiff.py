@@ -169,13 +169,20 @@ def test_mark_is_given_back_to_files_that_lost_it(tmp_path: Path) -> None:
     assert (pixels_of(path) == source.pages).all()
 
 
-def test_files_of_several_clocks_do_not_become_one(tmp_path: Path) -> None:
-    """Each loop counts its frames from 1."""
+@pytest.mark.parametrize("second_number", [1, 4])
+def test_files_of_several_clocks_do_not_become_one(tmp_path: Path, second_number: int) -> None:
+    """Each loop counts its time from 0, and mostly its frames from 1."""
     loops = [
         write_scanimage_recording(
-            tmp_path, name=f"x_{i:05d}", acq_state="loop", n_volumes=3, seed=i, epoch=(2025, 1, 1, 10, i, 0.0)
+            tmp_path,
+            name=f"x_{i:05d}",
+            acq_state="loop",
+            n_volumes=3,
+            seed=i,
+            epoch=(2025, 1, 1, 10, i, 0.0),
+            first_frame_number=number,
         )
-        for i in (1, 2)
+        for i, number in ((1, 1), (2, second_number))
     ]
     recording = open_recording(file_paths=[loop.paths[0] for loop in loops])
     reader = SiffReader.from_recording(recording)

@@ -64,11 +64,12 @@ class ScanImageTiffWriter:
     Examples
     --------
     >>> import tifffile
-    >>> with (folder / "a.tif").open("wb") as file, ScanImageTiffWriter(file, "SI.VERSION_MAJOR = 2021", "") as writer:
+    >>> header = "SI.VERSION_MAJOR = 2021\nSI.PREMIUM = true\n"
+    >>> with (folder / "a.tif").open("wb") as file, ScanImageTiffWriter(file, header, "") as writer:
     ...     writer.write(np.ones((3, 2), "u2"), "frameNumbers = 1\n")
     >>> with tifffile.TiffFile(folder / "a.tif") as tif:
     ...     tif.scanimage_metadata["FrameData"], tif.asarray().shape
-    ({'SI.VERSION_MAJOR': 2021}, (3, 2))
+    ({'SI.VERSION_MAJOR': 2021, 'SI.PREMIUM': True}, (3, 2))
     """
 
     def __init__(
