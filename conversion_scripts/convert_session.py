@@ -3,10 +3,12 @@
 Without arguments it makes a small demo session, converts it and says where it is. Otherwise::
 
     python conversion_scripts/convert_session.py DATA_DIR OUTPUT_DIR [--stub-test] [--timezone Europe/Berlin]
+        [--sync PULSES.csv --sync-fires-per frame]
 
 With a `session.yaml` in DATA_DIR (`scanimage-nwb init DATA_DIR` writes one), all that it names becomes one NWB file.
 Without it every recording becomes one; a file `metadata.yaml` in DATA_DIR, or the one given with --metadata, goes on
-top of what the files say (subject, indicator, location …; see the README).
+top of what the files say (subject, indicator, location …; see the README). With --sync the samples of every recording
+get the times of its pulses, on the clock of whatever recorded these; a session.yaml names the pulses of each recording.
 """
 
 import sys
@@ -16,8 +18,8 @@ from pathlib import Path
 import click
 
 from scanimage_nwb.cli import run_plainly
-from scanimage_nwb.errors import ScanImageNwbWarning
-from scanimage_nwb.nwb import convert_recording, load_metadata_file
+from scanimage_nwb.errors import MetadataError, ScanImageNwbWarning
+from scanimage_nwb.nwb import SyncOptions, convert_recording, load_metadata_file
 from scanimage_nwb.nwb.session import SESSION_FILE_NAME, convert_session
 from scanimage_nwb.session_folder import find_recordings, recording_names, refuse_nothing
 from scanimage_nwb.testing import write_demo_session
@@ -33,6 +35,8 @@ def session_to_nwb(
     metadata_path: str | Path | None = None,
     timezone: str | None = None,
     overwrite: bool = True,
+    sync_path: str | Path | None = None,
+    sync_fires_per: str = "frame",
 ) -> list[Path]:
     """Convert a session folder; return the NWB files.
 
@@ -54,9 +58,18 @@ def session_to_nwb(
         says its time in UTC.
     overwrite : bool
         Replace NWB files that are there.
+    sync_path : path-like, optional
+        Times in seconds of sync pulses (.csv, .npy, .npz, .nwb): all times in the NWB files are on their clock.
+    sync_fires_per : {'page', 'frame', 'plane', 'volume'}
+        What fires a pulse.
     """
     data_dir_path, output_dir_path = Path(data_dir_path), Path(output_dir_path)
     if (data_dir_path / SESSION_FILE_NAME).is_file():
+        if sync_path is not None:
+            raise MetadataError(
+                f"{data_dir_path / SESSION_FILE_NAME} says what belongs to the session; name the pulses there, as sync "
+                "of a recording, instead of with --sync"
+            )
         common = load_metadata_file(Path(metadata_path)) if metadata_path else None
         converted = convert_session(
             data_dir_path,
@@ -84,6 +97,7 @@ def session_to_nwb(
             stub_test=stub_test,
             overwrite=overwrite,
             progress=verbose,
+            sync=SyncOptions(sync_path, sync_fires_per) if sync_path is not None else None,
         )
         for files, name in zip(recordings, recording_names(recordings), strict=True)
     ]
@@ -96,7 +110,7 @@ def convert_demo() -> None:
     for path in session_to_nwb(data_dir, DEMO_DIR / "nwb", timezone="UTC"):
         print(f"converted it to {path} ({path.stat().st_size / 1e6:.1f} MB)")
         print(f'look at it:  python -c "import pynwb; print(pynwb.read_nwb({str(path)!r}))"')
-    print(f"your own:    python {Path(__file__).name} DATA_DIR OUTPUT_DIR")
+    print(f"your own:    python {sys.argv[0]} DATA_DIR OUTPUT_DIR")
 
 
 @click.command(help=__doc__)
@@ -105,8 +119,12 @@ def convert_demo() -> None:
 @click.option("--stub-test", is_flag=True, help="Write the first 100 samples only, for a try.")
 @click.option("--metadata", help="YAML file of metadata.")
 @click.option("--timezone", help="Time zone of the computer that recorded.")
+@click.option("--sync", help="Times of sync pulses in seconds: .csv, .npy, .npz or .nwb.")
+@click.option(
+    "--sync-fires-per", type=click.Choice(["page", "frame", "plane", "volume"]), default="frame", show_default=True
+)
 @click.option("--debug", is_flag=True, help="Show where in the program an error comes from.")
-def main(data_dir, output_dir, stub_test, metadata, timezone, debug):
+def main(data_dir, output_dir, stub_test, metadata, timezone, sync, sync_fires_per, debug):
     """Convert the session that the command line names, or the demo."""
     with run_plainly(debug=debug):
         if data_dir is None:
@@ -114,7 +132,16 @@ def main(data_dir, output_dir, stub_test, metadata, timezone, debug):
             return
         if output_dir is None:
             raise click.UsageError("name both DATA_DIR and OUTPUT_DIR, or neither for the demo")
-        for path in session_to_nwb(data_dir, output_dir, stub_test, sys.stderr.isatty(), metadata, timezone):
+        for path in session_to_nwb(
+            data_dir,
+            output_dir,
+            stub_test,
+            sys.stderr.isatty(),
+            metadata,
+            timezone,
+            sync_path=sync,
+            sync_fires_per=sync_fires_per,
+        ):
             print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 

@@ -1,5 +1,6 @@
 """The conversion script that people copy: its function, its demo, and its command line."""
 
+import csv
 import importlib.util
 import inspect
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pynwb
 import pytest
 
@@ -95,6 +97,80 @@ def test_stub_and_overwrite(script: ModuleType, tmp_path: Path) -> None:
         script.session_to_nwb(tmp_path / "session", tmp_path / "out", timezone="UTC", overwrite=False)
     (path,) = script.session_to_nwb(tmp_path / "session", tmp_path / "out", timezone="UTC")
     assert shapes(path) == {"TwoPhotonSeries": (130, 4, 4)}
+
+
+def test_session_file_makes_one_file(script: ModuleType, tmp_path: Path) -> None:
+    """What the session file says is written, under DANDI's name, on top of what --metadata says."""
+    session = tmp_path / "session"
+    for name in ("a_00001", "b_00001"):
+        write_scanimage_recording(session, name=name, n_volumes=3)
+    (session / "session.yaml").write_text(
+        "timezone: UTC\nrecordings: [{name: a, files: a_00001.tif}, {name: b, files: b_00001.tif}]\n"
+        'metadata: {NWBFile: {session_id: "7"}, Subject: {subject_id: m1}}\n'
+    )
+    (tmp_path / "lab.yaml").write_text('NWBFile: {lab: L, session_id: "8"}\n')
+    result = run(session, tmp_path / "out", "--metadata", tmp_path / "lab.yaml", folder=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    path = tmp_path / "out" / "sub-m1" / "sub-m1_ses-7_ophys.nwb"
+    assert [one for one in (tmp_path / "out").rglob("*") if one.is_file()] == [path]
+    assert set(shapes(path)) == {"TwoPhotonSeriesA", "TwoPhotonSeriesB"}
+    with pynwb.NWBHDF5IO(path, "r") as io:
+        nwbfile = io.read()
+        assert (nwbfile.lab, nwbfile.session_id) == ("L", "7")
+    with pytest.raises(FileExistsError, match="is there already"):
+        script.session_to_nwb(session, tmp_path / "out", overwrite=False)
+    (session / "session.yaml").write_text("recording: {name: a, files: a_00001.tif}\n")
+    result = run(session, tmp_path / "out", folder=tmp_path)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "session.yaml, line 1: recording is no key here; did you mean recordings?" in result.stderr
+
+
+def test_all_sessions(tmp_path: Path) -> None:
+    """The script of a lab: one bad session, exit status 1, and a second run that does what is left."""
+    pytest.importorskip("distributed")
+    for name in ("m1/day1", "m1/day2"):
+        write_scanimage_recording(tmp_path / "root" / name, n_volumes=3)
+    bad = tmp_path / "root" / "m1" / "day2" / "session.yaml"
+    bad.write_text("recordings: {name: a, files: c.tif}\n")
+    script = SCRIPT.with_name("convert_all_sessions.py")
+    command = [sys.executable, str(script), "root", "out", "--workers", "1", "--timezone", "UTC"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "2 sessions: 1 converted, 0 up to date, 1 failed" in result.stdout
+    assert "c.tif is not there" in (tmp_path / "out" / "ERROR_m1__day2.txt").read_text()
+    bad.unlink()
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (result.returncode, "Traceback" in result.stderr) == (0, False)
+    assert "2 sessions: 1 converted, 1 up to date, 0 failed" in result.stdout
+    for name in ("day1", "day2"):
+        assert shapes(tmp_path / "out" / f"{name}.nwb") == {"TwoPhotonSeries": (3, 12, 16)}
+    with (tmp_path / "out" / "summary.csv").open() as file:
+        assert {line["session"]: line["n_verified"] for line in csv.DictReader(file)} == {
+            "m1__day1": "0",
+            "m1__day2": "1",
+        }
+
+
+def test_sync_pulses_of_a_folder(script: ModuleType, tmp_path: Path) -> None:
+    """Pulses fire once a volume; their clock is 5 s ahead and 30 ppm fast."""
+    written = write_scanimage_recording(tmp_path / "session", n_planes=3, n_flyback=1, n_volumes=50, shape=(4, 4))
+    starts = written.timestamps_s[(written.plane == 0)]
+    np.savetxt(tmp_path / "pulses.csv", 5 + starts * (1 + 30e-6), fmt="%.9f")
+    options = ("--timezone", "UTC", "--sync", "pulses.csv", "--sync-fires-per", "volume")
+    result = run("session", "out", *options, folder=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    with pynwb.NWBHDF5IO(tmp_path / "out" / "session_00001.nwb", "r") as io:
+        nwbfile = io.read()
+        native = written.timestamps_s[written.plane == 2]
+        series = nwbfile.acquisition["TwoPhotonSeries"]
+        assert series.get_timestamps() == pytest.approx(5 + native * (1 + 30e-6), abs=2e-6)
+        assert nwbfile.processing["ophys"]["PulseAlignment"]["fires_per"].data[:].tolist() == ["volume"]
+    result = run("session", "out", "--timezone", "UTC", "--sync", "pulses.csv", folder=tmp_path)
+    assert result.returncode == 1
+    assert "fires_per" in result.stderr
+    (tmp_path / "session" / "session.yaml").write_text("recordings: {name: a, files: session_00001.tif}\n")
+    with pytest.raises(MetadataError, match="name the pulses there"):
+        script.session_to_nwb(tmp_path / "session", tmp_path / "out", sync_path=tmp_path / "pulses.csv")
 
 
 def test_file_left_out_is_named(script: ModuleType, tmp_path: Path) -> None:

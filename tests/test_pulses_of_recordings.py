@@ -78,6 +78,28 @@ def test_without_timestamps_there_is_nothing_to_go_by(tmp_path: Path) -> None:
         align_to_pulses(recording, np.arange(10) / 30)
 
 
+def test_files_of_two_clocks_are_aligned_one_by_one(tmp_path: Path) -> None:
+    """Two acquisitions: the second started 20 s later by the computer's clock, 20.004 s by that of the pulses."""
+    first = write_scanimage_recording(tmp_path, name="a_00001", n_volumes=90, epoch=(2024, 5, 6, 7, 8, 9.0))
+    second = write_scanimage_recording(tmp_path, name="b_00001", n_volumes=60, epoch=(2024, 5, 6, 7, 8, 29.0))
+    both = open_recording(file_paths=[*first.paths, *second.paths], warn=False)
+    assert both.clock_starts == (0, 1)
+    pulses = [first.timestamps_s, 20.004 + second.timestamps_s]
+    with pytest.raises(TimeAxisError, match=r"timed by 2 clocks; b_00001\.tif begins to count anew"):
+        align_to_pulses(both, np.concatenate(pulses))
+    for written, own in zip((first, second), pulses, strict=True):
+        recording = open_recording(file_paths=written.paths)
+        found = align_to_pulses(recording, np.concatenate(pulses), start_near_s=float(own[0]) + 0.01)
+        np.testing.assert_allclose(found.page_times_s, own, rtol=0, atol=1e-6)
+
+
+def test_one_clock_over_many_files(tmp_path: Path) -> None:
+    written = write_scanimage_recording(tmp_path, n_volumes=90, pages_per_file=20)
+    recording = open_recording(file_paths=written.paths)
+    assert recording.clock_starts == (0,)
+    np.testing.assert_allclose(align_to_pulses(recording, written.timestamps_s + 3).page_times_s[-1], 3 + 89 / 30)
+
+
 def test_unknown_fires_per(tmp_path: Path) -> None:
     written = write_scanimage_recording(tmp_path)
     with pytest.raises(ValueError, match="'page', 'frame', 'plane' or 'volume'"):

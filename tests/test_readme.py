@@ -3,15 +3,22 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import numpy as np
+import pynwb
 import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def blocks(language: str) -> list[str]:
@@ -46,31 +53,55 @@ def test_set_up_is_two_commands() -> None:
     assert install_and_test.strip() == 'python -m pip install -e ".[test]" && python -m pytest'
 
 
-def test_shell_examples(newcomer: Path) -> None:
+def test_examples_in_their_order(newcomer: Path) -> None:
+    """The commands first, as the Python reads what they write."""
     commands = [line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
-    assert len(commands) == 13
+    assert len(commands) == 11
     for command in commands:
         words = shlex.split(command)
         run([sys.executable, *words[1:]] if words[0] == "python" else words, newcomer)
-    assert (newcomer / "demo.nwb").is_file()
-    assert "TwoPhotonSeriesChannel2" in (newcomer / "ready" / "m42.html").read_text(encoding="utf-8")
-    assert (newcomer / "dandiset" / "sub-m42" / "sub-m42_ses-20250424-1_ophys.nwb").is_file()
-    assert (newcomer / "flim.nwb").is_file()
-    assert (newcomer / "photons-and-more.nwb").is_file()
-    for folder in ("sessions", "archive"):
+    for folder in ("sessions", "archive", "dandiset"):
         assert (newcomer / folder / "sub-m42" / "sub-m42_ses-20250424-1_ophys.nwb").is_file()
-    assert (newcomer / "out" / "demo_00001.nwb").is_file()
-    assert (newcomer / "out" / "demo_flim_00001.nwb").is_file()
-
-
-def test_python_examples(newcomer: Path) -> None:
-    code = "\n".join(blocks("python"))
-    printed = run([sys.executable, "-c", code], newcomer)
-    assert "(2, 96, 128, 3)" in printed
+    page = newcomer / "sessions" / "sub-m42" / "sub-m42_ses-20250424-1_ophys.html"
+    assert "TwoPhotonSeriesSiffChannel2" in page.read_text(encoding="utf-8")
+    for name in ("demo.nwb", "photons.nwb", "moved.nwb"):
+        assert (newcomer / name).is_file()
+    assert len(blocks("python")) == 7
+    printed = run([sys.executable, "-c", "\n".join(blocks("python"))], newcomer)
     assert "(40, 128, 96, 3) 7.5" in printed
+    assert "('Y', 'X', 'H') (64, 64)" in printed
+    assert "(2, 96, 128, 3)" in printed
     assert "(2, 64, 64) " in printed
     assert "(40, 2) (40, 2)" in printed
     assert "('odour on', 1.5), ('odour off', 2.5), ('cells look fine', None)" in printed
+    with pynwb.NWBHDF5IO(newcomer / "with-treadmill.nwb", "r", load_namespaces=True) as io:
+        assert {"Treadmill", "TwoPhotonSeriesTiffChannel1"} <= set(io.read().acquisition)
+
+
+def test_pictures_are_there() -> None:
+    linked = re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", README)
+    assert len(linked) == 3
+    assert {path for _, path in linked} == {f".readme/{path.name}" for path in (ROOT / ".readme").glob("*.png")}
+    for alternative, path in linked:
+        assert len(alternative) > 20
+        picture = plt.imread(ROOT / path)
+        height, width = picture.shape[:2]
+        assert min(height, width) > 300
+        assert len(np.unique(picture[..., 0])) > 50, "nothing is to be seen"
+
+
+@pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="no Chromium on this computer")
+def test_pictures_are_made_by_the_code(tmp_path: Path) -> None:
+    pytest.importorskip("playwright")
+    printed = run([sys.executable, str(ROOT / ".readme" / "make_pictures.py"), str(tmp_path)], tmp_path)
+    made = {path.name: plt.imread(path) for path in tmp_path.glob("*.png")}
+    assert set(made) == {path.name for path in (ROOT / ".readme").glob("*.png")}
+    assert len(printed.splitlines()) == len(made)
+    for name, picture in made.items():
+        ours = plt.imread(ROOT / ".readme" / name)
+        # fonts, and so the breaks of lines, differ between computers
+        assert picture.shape[1] == ours.shape[1]
+        assert abs(picture.shape[0] - ours.shape[0]) < 80
 
 
 def test_metadata_example_makes_a_file_without_violations(newcomer: Path) -> None:

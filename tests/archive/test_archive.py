@@ -20,6 +20,7 @@ from scanimage_nwb.cli import main
 from scanimage_nwb.errors import MetadataError, MissingPackageError
 from scanimage_nwb.nwb import convert_recording
 from scanimage_nwb.testing import write_scanimage_recording
+from scanimage_nwb.testing.siff_files import write_siff_recording
 
 # nwbinspector leaves the file for the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -164,6 +165,34 @@ def test_prepared_folder_is_valid(write: Callable[..., Path], tmp_path: Path) ->
     command = [sys.executable, "-c", "from dandi.cli.command import main; main()", "validate", str(ready)]
     client = subprocess.run(command, env={**os.environ, "DANDI_NO_ET": "1"}, capture_output=True, check=False)
     assert client.returncode == 0, client.stdout
+
+
+@needs_dandi
+def test_output_of_a_batch_is_valid(tmp_path: Path) -> None:
+    """As it is: the client finds no error in the folder, and the inspector nothing beyond suggestions."""
+    pytest.importorskip("distributed")
+    from scanimage_nwb.batch import BatchOptions, ClusterOptions, run_batch
+
+    for name in ("a", "b"):
+        folder = tmp_path / "root" / name
+        write_scanimage_recording(folder, name="run_00001", n_volumes=60)
+        write_siff_recording(folder, name="flim_00001", n_volumes=60)
+        (folder / "session.yaml").write_text(
+            "timezone: UTC\nrecordings: [{name: tiff, files: run_00001.tif}, {name: siff, files: flim_00001.siff}]\n"
+            f"flim: {{photons: true}}\nmetadata:\n  NWBFile: {{session_id: {name}, institution: E, "
+            'experimenter: ["Doe, Jane"], experiment_description: Rest., keywords: [two-photon]}\n'
+            "  Subject: {subject_id: m1, species: Mus musculus, sex: F, age: P90D, description: Adult.}\n"
+            '  Ophys: {ImagingPlanes: {"*": {location: Primary visual area, indicator: G, excitation_lambda: 920.0}}}\n'
+        )
+    out = tmp_path / "out"
+    outcomes = run_batch(tmp_path / "root", out, options=BatchOptions(), cluster=ClusterOptions(workers=1))
+    assert [one.status for one in outcomes] == ["converted", "converted"]
+    (out / "dandiset.yaml").write_text("identifier: DANDI:000123\nname: x\n")
+    command = [sys.executable, "-c", "from dandi.cli.command import main; main()", "validate", str(out)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "DANDI_NO_ET": "1"})
+    assert (found.returncode, "No errors found" in found.stdout + found.stderr) == (0, True)
+    for one in outcomes:
+        assert {finding.severity for finding in inspect_file(out / one.output)} <= {Severity.SUGGESTION}
 
 
 def test_one_session_in_two_files(write: Callable[..., Path], tmp_path: Path) -> None:

@@ -160,6 +160,20 @@ def test_what_makes_a_file_old(tmp_path: Path) -> None:
     assert json.loads(text)["output"] == outcome.output
 
 
+@pytest.mark.parametrize("section", ["registration", "rois", "sync"])
+def test_what_lies_beside_a_recording_counts(tmp_path: Path, section: str) -> None:
+    session = write_session(tmp_path / "root" / "s")
+    (session / "product").mkdir()
+    (session / "product" / "part.npy").write_text("1")
+    with (session / "session.yaml").open("a") as file:
+        file.write(f"{section}: {{file: product}}\n")
+    (job,) = jobs_of(tmp_path / "root", [session], tmp_path / "out", BatchOptions())
+    before = plan_job(job).fingerprint
+    (session / "product" / "part.npy").write_text("12")
+    after = plan_job(job).fingerprint
+    assert {name for name in before if before[name] != after[name]} == {"sources"}
+
+
 def test_two_sessions_of_one_name_and_a_file_of_others(tmp_path: Path) -> None:
     root, out = tmp_path / "root", tmp_path / "out"
     for mouse in ("x", "y"):
@@ -237,6 +251,42 @@ def test_slurm_jobs_hold_one_session_each() -> None:
     for words in ("--cpus-per-task=4", "--nthreads 1", "SCANIMAGE_NWB_THREADS=4", "-p long", "-A lab", "-t 08:00:00"):
         assert words in script
     assert re.search(r"--mem=6G", script)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="stands in for SLURM by shell scripts")
+def test_batch_through_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue that starts every job at once: what is submitted, runs, and what it makes, are the real things."""
+    pytest.importorskip("dask_jobqueue")
+    tools, asked = tmp_path / "bin", tmp_path / "asked"
+    tools.mkdir()
+    for name, lines in {
+        "sbatch": f'cp "$1" {asked}\nbash "$1" > /dev/null 2>&1 &\necho "Submitted batch job $!"',
+        "scancel": 'kill "$@"',
+    }.items():
+        (tools / name).write_text(f"#!/bin/sh\n{lines}\n")
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    session = write_session(tmp_path / "root" / "s")
+    cluster = ClusterOptions(slurm=True, workers=1, threads=1, memory="2GB", queue="long")
+    (outcome,) = run_batch(tmp_path / "root", tmp_path / "out", options=BatchOptions(verify=True), cluster=cluster)
+    assert (outcome.status, outcome.n_verified) == ("converted", 1)
+    assert "#SBATCH -p long" in asked.read_text()
+    (check,) = verify_nwbfile(tmp_path / "out" / outcome.output, [session / "run_00001.tif"])
+    assert check.difference is None
+
+
+def test_pages_beside_the_files(tmp_path: Path) -> None:
+    """A page that is missing is written without converting again."""
+    write_session(tmp_path / "root" / "s", n_volumes=20)
+    arguments = ["batch", str(tmp_path / "root"), "-o", str(tmp_path / "out"), "--workers", "1"]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    path = tmp_path / "out" / "sub-m1" / "sub-m1_ses-s_ophys.nwb"
+    before = path.stat().st_mtime_ns
+    result = CliRunner().invoke(main, [*arguments, "--report"])
+    assert "1 converted" in result.stdout, result.output
+    assert "TwoPhotonSeries" in path.with_suffix(".html").read_text(encoding="utf-8")
+    assert path.stat().st_mtime_ns == before
+    assert "1 up to date" in CliRunner().invoke(main, [*arguments, "--report"]).stdout
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

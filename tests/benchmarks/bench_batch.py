@@ -1,14 +1,11 @@
 """A batch of twenty sessions on two workers: one corrupt, one with wrong metadata, and a worker killed in the middle.
 
     python tests/benchmarks/bench_batch.py           twenty demo sessions of 11 MB
-    python tests/benchmarks/bench_batch.py --full    besides, eight sessions of 200 MB on one worker and on two
+    python tests/benchmarks/bench_batch.py --full    besides, sessions of 105 MB on one worker and on two
 
 The program fails if a file is missing, not whole, or not equal to its source, or if the second run converts anything
-but the two sessions that were mended. Beyond one computer the time of a batch is that of its slowest share::
-
-    time = max(sessions x seconds of one / workers, bytes in / read speed, bytes out / write speed)
-
-with the speeds of the file system that all workers share; the last lines say for how many workers that is so.
+but the two sessions that were mended. Beyond one computer workers share a disk or a network: the last lines simulate
+how long 500 sessions take, at the speed that was measured here, and for how many workers the shared path is enough.
 """
 
 import argparse
@@ -87,29 +84,56 @@ def run_twenty(folder: Path) -> None:
     assert not list(out.glob("ERROR_*"))
 
 
+def simulate(n_sessions: int, session_bytes: float, rate: float, start_s: float, workers: int, shared: float) -> float:
+    """Return the seconds that a batch takes where workers share a path to the data.
+
+    Each session is read, converted and written as one flow of bytes, as fast as a worker converts, or as its part of
+    the shared path lets it. A worker takes the next session when it is done.
+    """
+    waiting, clock = n_sessions, start_s
+    left: list[float] = []
+    while waiting or left:
+        while waiting and len(left) < workers:
+            left.append(session_bytes)
+            waiting -= 1
+        speed = min(rate, shared / len(left))
+        step = min(left) / speed
+        clock += step
+        left = [size - step * speed for size in left]
+        left = [size for size in left if size > 1]
+    return clock
+
+
 def run_large(folder: Path, n_sessions: int, n_volumes: int) -> None:
-    """Time larger sessions on one worker and on two; say what that means for more."""
+    """Time larger sessions on one worker and on two, of one thread each; simulate what more would bring."""
     root = folder / "large"
     for number in range(n_sessions):
         write_scanimage_recording(root / f"s{number}", n_volumes=n_volumes, shape=(512, 512), keep_pages=False)
     options = BatchOptions(timezone="UTC")
+    converting: dict[int, float] = {}
     for workers in (1, 2):
         start = time.perf_counter()
-        outcomes = run_batch(root, folder / f"out{workers}", options=options, cluster=ClusterOptions(workers=workers))
+        cluster = ClusterOptions(workers=workers, threads=1)
+        outcomes = run_batch(root, folder / f"out{workers}", options=options, cluster=cluster)
         seconds = time.perf_counter() - start
         n_bytes = sum(outcome.source_bytes for outcome in outcomes)
         busy = sum(outcome.seconds for outcome in outcomes)
+        converting[workers] = busy / workers
         print(
-            f"{n_sessions} sessions, {n_bytes / 1e6:.0f} MB, {workers} worker(s): {seconds:.1f} s of which "
-            f"{busy / workers:.1f} s converting, {n_bytes / 1e6 / (busy / workers):.0f} MB/s in"
+            f"{n_sessions} sessions, {n_bytes / 1e6:.0f} MB, {workers} worker(s) of one thread: {seconds:.1f} s of "
+            f"which {busy / workers:.1f} s converting, {n_bytes / 1e6 / (busy / workers):.0f} MB/s in"
         )
-        rate = n_bytes / busy
-    for name, speed in (
-        ("disk, 200 MB/s", 200e6),
+        moved = n_bytes + sum(outcome.file_bytes for outcome in outcomes)
+        rate, start_s = moved / busy, seconds - busy / workers
+    print(f"two workers convert {converting[1] / converting[2]:.2f} times as fast as one")
+    print("simulated, 500 sessions of 10 GB in and out, hours on 1, 2, 8, 32, 128 workers as these:")
+    for name, shared in (
+        ("a disk, 200 MB/s", 200e6),
         ("10 Gbit/s network", 1.1e9),
         ("parallel file system, 10 GB/s", 1e10),
     ):
-        print(f"{name}: reading limits beyond {max(1.0, speed / rate):.0f} workers")
+        hours = [simulate(500, 1e10, rate, start_s, workers, shared) / 3600 for workers in (1, 2, 8, 32, 128)]
+        print(f"  {name}: {', '.join(f'{one:.1f}' for one in hours)}; limits beyond {shared / rate:.0f} workers")
 
 
 def main() -> None:
@@ -117,12 +141,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="larger sessions too")
     parser.add_argument("--only-large", action="store_true", help="larger sessions only")
+    parser.add_argument("--sessions", type=int, default=6, help="how many larger ones, of 105 MB")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if not arguments.only_large:
             run_twenty(Path(folder))
         if arguments.full or arguments.only_large:
-            run_large(Path(folder), 8, 400)
+            run_large(Path(folder), arguments.sessions, 200)
 
 
 if __name__ == "__main__":

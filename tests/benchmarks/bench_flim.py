@@ -80,7 +80,7 @@ def run_case(case: str, n_photons: int, free_irf: bool, n_draws: int) -> list[st
     found, errors, seconds, failed = [], [], [], []
     for _ in range(n_draws):
         histogram = draw_decay(rng, n_photons, lifetimes, fractions, background=background)
-        start = time.perf_counter()
+        start = time.process_time()  # a fit uses one processor: what else a machine does does not count
         fit = fit_decay(
             histogram,
             len(lifetimes),
@@ -88,7 +88,7 @@ def run_case(case: str, n_photons: int, free_irf: bool, n_draws: int) -> list[st
             fixed={} if background else {"background": 0.0},
             **LASER,
         )
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
         values = {f"tau_{k}": tau for k, tau in enumerate(fit.params.lifetimes)}
         values |= {"fraction_0": fit.params.fractions[0], "background": fit.params.background}
         values |= {"irf_offset": fit.params.irf.offset, "irf_sigma": fit.params.irf.sigma}

@@ -85,3 +85,16 @@ def test_checksum_is_that_of_zlib(data: bytes) -> None:
 def test_checksum_of_the_largest_bytes_does_not_overflow() -> None:
     data = np.full(1_000_003, 255, np.uint8)
     assert adler32(data) == zlib.adler32(data.tobytes())
+
+
+@pytest.mark.parametrize("n_bytes", [1, 65_535, 65_536, 3 * SEGMENT_BYTES + 7])
+@pytest.mark.parametrize("n_planes", [1, 2, 3])
+def test_noise_is_stored_as_it_is(n_bytes: int, n_planes: int) -> None:
+    """Such as the low bytes of delays: read at the speed of a copy."""
+    rng = np.random.default_rng(n_bytes)
+    low, high = rng.integers(0, 240, n_bytes).astype(np.uint8), (rng.random(n_bytes) < 0.2).astype(np.uint8)
+    data = np.concatenate([low, high, high[:0] if n_planes < 3 else low])
+    stream = stream_of(data, n_planes)
+    assert np.array_equal(back(stream), data)
+    if n_planes > 1 and n_bytes > 60_000:
+        assert low[:60_000].tobytes() in stream

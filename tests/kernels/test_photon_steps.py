@@ -6,12 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanimage_nwb.kernels.photon_steps import (
-    count_steps,
-    count_steps_reference,
+    fill_pages,
+    fill_pages_reference,
     pixel_steps,
     pixel_steps_reference,
-    raw_photons,
-    raw_photons_reference,
 )
 
 
@@ -41,31 +39,34 @@ def test_none_and_many_photons_in_a_pixel(n: int) -> None:
     np.testing.assert_array_equal(found, delays)
 
 
-@settings(max_examples=60, deadline=None)
-@given(frames=st.lists(st.lists(st.integers(0, 34), max_size=30), min_size=1, max_size=6))
-def test_raw_photons_equal_the_slow_twin(frames: list[list[int]]) -> None:
-    pixels = np.array([p for frame in frames for p in sorted(frame)], np.uint32)
-    bounds = np.cumsum([0, *map(len, frames)])
-    delays = np.arange(len(pixels), dtype=np.uint16)
-    steps, _ = pixel_steps_reference(pixels, delays, bounds)
-    out = np.zeros(len(pixels), np.uint64)
-    raw_photons(steps.astype(np.uint16), delays, bounds, 7, out)
-    np.testing.assert_array_equal(out, raw_photons_reference(steps, delays, bounds, 7))
-    y, x = np.divmod(pixels.astype(np.uint64), np.uint64(7))
-    np.testing.assert_array_equal(out, y << np.uint64(48) | x << np.uint64(32) | delays)
+@settings(max_examples=100, deadline=None)
+@given(
+    frames=st.lists(st.tuples(st.lists(st.integers(0, 34), max_size=30), st.booleans()), min_size=1, max_size=6),
+    dtype=st.sampled_from([np.uint16, np.uint32]),
+    with_delays=st.booleans(),
+)
+def test_pages_equal_the_slow_twin(frames: list[tuple[list[int], bool]], dtype: type, with_delays: bool) -> None:
+    pixels = np.array([p for frame, _ in frames for p in sorted(frame)], np.uint32)
+    is_raw = np.array([raw for _, raw in frames])
+    bounds = np.cumsum([0, *(len(frame) for frame, _ in frames)])
+    delays = np.arange(7, 7 + len(pixels) * with_delays, dtype=np.uint16)
+    steps, _ = pixel_steps_reference(pixels, np.zeros(len(pixels), np.uint16), bounds)
+    expected = fill_pages_reference(steps, delays, bounds, is_raw, (5, 7))
+    out = np.full(len(expected) // 2, 9, np.uint16)
+    assert fill_pages(steps.astype(dtype), delays, bounds, is_raw, (5, 7), out) == (-1, 0)
+    assert out.tobytes() == expected
+    if is_raw.all() and with_delays:
+        y, x = np.divmod(pixels.astype(np.uint64), np.uint64(7))
+        np.testing.assert_array_equal(out.view(np.uint64), y << np.uint64(48) | x << np.uint64(32) | delays)
 
 
-@given(st.lists(st.integers(0, 20), max_size=60), st.sampled_from([np.uint16, np.uint32]))
-def test_count_steps_equal_the_slow_twin(pixels: list[int], dtype: type) -> None:
-    steps = np.diff(np.sort(np.array(pixels, np.int64)), prepend=0).astype(dtype)
-    counts = np.full(21, 7, np.uint16)
-    assert count_steps(steps, counts) == 0
-    np.testing.assert_array_equal(counts, count_steps_reference(steps, 21))
-    assert count_steps(steps, counts[:3]) == (1 if max(pixels, default=0) > 2 else 0)
-
-
-def test_count_steps_that_a_count_does_not_hold() -> None:
-    counts = np.zeros(2, np.uint16)
-    assert count_steps(np.zeros((1 << 16) - 1, np.uint16), counts) == 0
-    assert counts.tolist() == [65535, 0]
-    assert count_steps(np.zeros(1 << 16, np.uint16), counts) == 2
+@pytest.mark.parametrize(("n", "n_pixels", "fault"), [(65_536, 3, 0), (65_537, 3, 2), (3, 2, 1)])
+def test_pages_that_cannot_be(n: int, n_pixels: int, fault: int) -> None:
+    """A photon outside the page; more photons in a pixel than a count holds. The page before is sound."""
+    steps = np.zeros(1 + n, np.uint16)
+    steps[-1] = 2
+    out = np.zeros(2 * n_pixels, np.uint16)
+    found = fill_pages(
+        steps, delays := np.zeros(0, np.uint16), np.array([0, 1, 1 + n]), np.zeros(2, bool), (1, n_pixels), out
+    )
+    assert found == ((1, fault) if fault else (-1, 0)), delays

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scanimage_nwb.kernels.shuffle import shuffle, shuffle_reference
+from scanimage_nwb.kernels.shuffle import shuffle, shuffle_reference, unshuffle
 
 SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 40), st.integers(1, 70))
 
@@ -42,3 +42,24 @@ def test_hdf5_unshuffles_what_the_twin_shuffles(tmp_path) -> None:
         dataset = file.create_dataset("d", shape=values.shape, dtype="i2", chunks=values.shape, shuffle=True)
         dataset.id.write_direct_chunk((0, 0), shuffle_reference(values, values.shape))
         assert (dataset[:] == values).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=300), st.sampled_from(["u1", "u2", "u4", "u8"]), st.data()
+)
+def test_any_stretch_comes_back(values: list[int], dtype: str, data: st.DataObject) -> None:
+    elements = np.array(values, "u8").astype(dtype)
+    shuffled = np.frombuffer(shuffle_reference(elements, elements.shape), np.uint8)
+    first = data.draw(st.integers(0, len(elements)))
+    out = np.full(data.draw(st.integers(0, len(elements) - first)), 7, dtype)
+    unshuffle(shuffled, len(elements), first, out)
+    np.testing.assert_array_equal(out, elements[first : first + len(out)])
+
+
+def test_high_bytes_far_behind_come_back() -> None:
+    elements = np.zeros(10_000, np.uint32)
+    elements[9_999] = 0x1020304
+    out = np.full(10_000, 7, np.uint32)
+    unshuffle(np.frombuffer(shuffle_reference(elements, elements.shape), np.uint8), 10_000, 0, out)
+    np.testing.assert_array_equal(out, elements)

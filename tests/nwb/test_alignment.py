@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pynwb
 import pytest
@@ -16,13 +17,20 @@ from pynwb.testing.mock.file import mock_NWBFile
 from scanimage_nwb.cli import main
 from scanimage_nwb.errors import TimeAxisError
 from scanimage_nwb.nwb import (
+    FlimInterface,
+    RegistrationInterface,
+    RoiTracesInterface,
     ScanImageConverter,
     ScanImageImagingInterface,
     SiffImagingInterface,
     place_on_one_clock,
     read_pulse_times,
     rising_edges,
+    verify_nwbfile,
 )
+from scanimage_nwb.recording import open_recording
+from scanimage_nwb.registration import RegistrationInfo
+from scanimage_nwb.roi_traces import RoiSet, Segmentation
 from scanimage_nwb.testing import SyntheticRecording, write_scanimage_recording
 from scanimage_nwb.testing.siff_files import write_siff_recording
 
@@ -107,6 +115,116 @@ def test_irregular_times_are_linked_not_copied(written: SyntheticRecording, tmp_
         for what in ("NativeTimes", "OriginalFrameIndices", "FrameNumbers"):
             linked = nwbfile.processing["ophys"][f"{second.name}{what}"]
             assert linked.timestamps.id == first.timestamps.id
+
+
+@pytest.mark.parametrize("how", ["timestamps", "starting time", "pulses"])
+def test_counts_lifetimes_shifts_and_traces_share_one_axis(how: str, tmp_path: Path) -> None:
+    """Read back with plain pynwb: one dataset of times, all else links to it."""
+    siff = write_siff_recording(tmp_path, n_volumes=60, shape=(8, 6))
+    native = siff.experiment_time_s
+    converter = ScanImageConverter(siff.path, flim=["photons", "phasor", "lifetime"])
+    converter.registration = RegistrationInfo.from_shifts({page: (page % 3, 0) for page in range(60)}, shape=(8, 6))
+    masks = np.zeros((2, 1, 8, 6), bool)
+    masks[0, 0, :4], masks[1, 0, 4:] = True, True
+    traces = {"raw": np.arange(120.0).reshape(60, 2)}
+    segmentation = Segmentation(RoiSet.from_masks(masks), traces=traces)
+    converter.roi_interfaces = [RoiTracesInterface.from_segmentation(segmentation)]
+    uneven = np.cumsum(np.random.default_rng(0).uniform(0.02, 0.05, 60))
+    if how == "timestamps":
+        converter.set_aligned_timestamps(uneven)
+        expected = uneven
+    elif how == "starting time":
+        converter.set_aligned_timestamps(uneven)
+        converter.set_aligned_starting_time(50.0)
+        expected = uneven + 50.0
+    else:
+        jitter = np.random.default_rng(1).uniform(-50e-6, 50e-6, 60)
+        expected = behaviour_clock(native) + jitter
+        converter.align_to_pulses(expected, first_pulse=0)
+    path = tmp_path / "out.nwb"
+    converter.run_conversion(nwbfile_path=str(path))
+    with h5py.File(path) as file:
+        found = {
+            group.name: group["timestamps"]
+            for group in _groups(file)
+            if "timestamps" in group and group.attrs.get("neurodata_type") != "EventsTable"
+        }
+        shared = file["acquisition/TwoPhotonSeries/timestamps"]
+        np.testing.assert_allclose(shared[:], expected, rtol=0, atol=2e-4 if how == "pulses" else 0)
+        assert [name for name, times in found.items() if times.id != shared.id] == []
+        names = {name.rpartition("/")[2] for name in found}
+        np.testing.assert_array_equal(file["processing/ophys/TwoPhotonSeriesNativeTimes/data"][:], native)
+        np.testing.assert_array_equal(
+            file["processing/ophys/TwoPhotonSeriesOriginalFrameIndices/data"][:], np.arange(60)
+        )
+        assert ("PulseAlignment" in file["processing/ophys"]) == (how == "pulses")
+    assert names >= {
+        "TwoPhotonSeries",
+        "PhotonEventSeries",
+        "PhasorSeries",
+        "LifetimeImageSeries",
+        "TwoPhotonSeriesMotionShifts",
+        "TwoPhotonSeriesMotionQuality",
+        "TwoPhotonSeriesNativeTimes",
+        "TwoPhotonSeriesOriginalFrameIndices",
+        "TwoPhotonSeriesFrameNumbers",
+        "RoiResponseSeries",
+    }, names
+    assert [check.difference for check in verify_nwbfile(path, [siff.path])] == [None, None]
+    nwbfile = pynwb.read_nwb(path)  # a reader that follows the links
+    shifts = nwbfile.processing["ophys"]["TwoPhotonSeriesMotionShifts"]
+    assert shifts.timestamps[:].tolist() == nwbfile.acquisition["TwoPhotonSeries"].timestamps[:].tolist()
+    nwbfile.read_io.close()
+
+
+def _groups(file: h5py.File) -> list[h5py.Group]:
+    """Return all groups of a file, each once."""
+    found: list[h5py.Group] = []
+    file.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Group) else None)
+    return found
+
+
+def test_interfaces_aligned_by_themselves_share_one_axis(tmp_path: Path) -> None:
+    """As in a converter of one's own: each interface gets the same times."""
+    siff = write_siff_recording(tmp_path, n_volumes=30, shape=(8, 6))
+    times = np.cumsum(np.random.default_rng(0).uniform(0.02, 0.05, 30))
+    recording = open_recording(siff.path)
+    masks = np.ones((1, 1, 8, 6), bool)
+    segmentation = Segmentation(RoiSet.from_masks(masks), traces={"raw": np.ones((30, 1))})
+    info = RegistrationInfo.from_shifts(dict.fromkeys(range(30), (1, 0)), shape=(8, 6))
+    interfaces = [
+        SiffImagingInterface.from_recording(recording),
+        FlimInterface.from_recording(recording),
+        RegistrationInterface.from_info(info, recording),
+        RoiTracesInterface.from_segmentation(segmentation, sampling_frequency=30.0),
+    ]
+    nwbfile = mock_NWBFile()
+    for interface in interfaces:
+        interface.set_aligned_timestamps(times)
+        interface.add_to_nwbfile(nwbfile)
+    series = nwbfile.acquisition["TwoPhotonSeries"]
+    ophys = nwbfile.processing["ophys"]
+    traces = ophys["Fluorescence"]["RoiResponseSeries"]
+    for one in (nwbfile.acquisition["PhotonEventSeries"], ophys["TwoPhotonSeriesMotionShifts"], traces):
+        assert one.fields["timestamps"] is series, one.name
+
+
+def test_shifts_with_other_times_keep_them(tmp_path: Path) -> None:
+    written = write_scanimage_recording(tmp_path, n_volumes=12)
+    info = RegistrationInfo.from_shifts(dict.fromkeys(range(12), (1, 0)), shape=written.pages.shape[1:])
+    imaging = ScanImageImagingInterface(written.paths[0], timezone="UTC")
+    shifts = RegistrationInterface.from_info(info, imaging.imaging_extractor.recording)
+    np.testing.assert_array_equal(shifts.get_original_timestamps(), written.timestamps_s)
+    shifts.set_aligned_starting_time(3.0)
+    nwbfile = mock_NWBFile()
+    imaging.add_to_nwbfile(nwbfile)
+    shifts.add_to_nwbfile(nwbfile)
+    found = nwbfile.processing["ophys"]["TwoPhotonSeriesMotionShifts"]
+    np.testing.assert_array_equal(found.timestamps, written.timestamps_s + 3)
+    with pytest.raises(TimeAxisError, match="expected as many"):
+        shifts.set_aligned_timestamps(np.zeros(3))
+    with pytest.raises(TimeAxisError, match="give recording_path"):
+        RegistrationInterface.from_info(info).get_timestamps()
 
 
 def test_untouched_times_leave_no_native_ones(written: SyntheticRecording) -> None:

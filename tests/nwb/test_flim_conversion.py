@@ -1,5 +1,6 @@
 """FLIM by converter and command, beside the photon counts: one plane, one clock, one set of events."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -15,8 +16,9 @@ from pynwb import NWBHDF5IO
 
 from scanimage_nwb.cli import main
 from scanimage_nwb.errors import MetadataError
-from scanimage_nwb.nwb import ScanImageConverter, convert_recording, verify_nwbfile
+from scanimage_nwb.nwb import ScanImageConverter, convert_recording, open_photons, verify_nwbfile
 from scanimage_nwb.registration import RegistrationInfo
+from scanimage_nwb.siff_reader import SiffReader
 from scanimage_nwb.testing import write_scanimage_recording
 from scanimage_nwb.testing.siff_files import SyntheticSiff, write_siff_recording
 
@@ -35,6 +37,14 @@ def siff(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSiff:
         page_kinds=("raw", "compressed"),
         appended_text=[(4, "stimulus", None)],
     )
+
+
+def registered(siff: SyntheticSiff, shifts: dict[int, tuple[int, int]]) -> RegistrationInfo:
+    """Return shifts of pages as a registration of two channels, which share those of the first."""
+    first = np.flatnonzero(siff.channel == 0)
+    info = RegistrationInfo.from_shifts({int(page): shifts[int(page)] for page in first}, shape=(16, 12))
+    pages = np.column_stack([first, first + 1])
+    return dataclasses.replace(info, pages=pages, plane=siff.plane[first], volume=siff.volume[first])
 
 
 def run(*arguments: str | Path) -> Result:
@@ -111,6 +121,43 @@ def test_motion_is_corrected_if_a_registration_is_given(tmp_path: Path) -> None:
     assert all(check.difference is None for check in verify_nwbfile(out, [siff.path]))
 
 
+@pytest.mark.parametrize("n_planes", [1, 2])
+def test_verify_compares_photons_that_were_moved(n_planes: int, tmp_path: Path) -> None:
+    """By the shifts in the file: pixel and delay of every photon, and what is read back equals the moved source."""
+    siff = write_siff_recording(
+        tmp_path, channel_save=(1, 2), n_planes=n_planes, n_volumes=9, page_kinds=("raw", "compressed")
+    )
+    shifts = {page: (page // 2 % 3 - 1, 2 * (page // 2) % 5) for page in range(len(siff.plane))}
+    options: dict = {"flim": ["photons", "histograms", "lifetime"], "registration": registered(siff, shifts)}
+    out = convert_recording([siff.path], tmp_path / "a.nwb", **options)
+    masks = np.random.default_rng(0).random((3, 16, 12)) < 0.3
+    with SiffReader(siff.path) as source, open_photons(out) as found:
+        every = {"color_channel": None}
+        np.testing.assert_array_equal(found.get_frames(**every), source.get_frames(None, shifts, **every))
+        np.testing.assert_array_equal(
+            found.get_histogram(None, masks, True, **every),
+            source.get_histogram(None, masks, True, registration_dict=shifts, **every),
+        )
+        np.testing.assert_array_equal(
+            found.get_pixel_histogram(**every), source.get_pixel_histogram(registration_dict=shifts, **every)
+        )
+        mean, _ = source.flim_map(None, "mean_delay", shifts)
+        np.testing.assert_array_equal(found.flim_map()[0], mean)
+        with h5py.File(out) as file:
+            written = file["processing/ophys/LifetimeImageSeriesChannel1/data"][:]
+            assert file["processing/ophys/PhotonHistogramSeriesFieldChannel1"].attrs["motion_corrected"]
+        expected = mean.astype(np.float32).reshape(9, n_planes, 16, 12).transpose(0, 3, 2, 1)
+        np.testing.assert_array_equal(written.reshape(expected.shape), expected)
+    assert all(check.difference is None for check in verify_nwbfile(out, [siff.path]))
+    with h5py.File(out, "r+") as file:
+        steps = file["acquisition/PhotonEventSeriesChannel2/pixel_step"]
+        moved = 1 + int(np.flatnonzero(steps[1:20])[0])  # a photon of the first frame, to the pixel before its own
+        steps[moved : moved + 2] = steps[moved : moved + 2] + np.array([-1, 1])
+    differing = {check.series: check.difference for check in verify_nwbfile(out, [siff.path])}
+    assert "is in pixel" in differing["PhotonEventSeriesChannel2"].text
+    assert differing["PhotonEventSeriesChannel1"] is None
+
+
 def test_what_cannot_be_asked_for(siff: SyntheticSiff, tmp_path: Path) -> None:
     tiff = write_scanimage_recording(tmp_path, n_volumes=3)
     with pytest.raises(MetadataError, match="is a TIFF and holds no arrival times"):
@@ -169,3 +216,66 @@ def test_archive_accepts_all_products(tmp_path: Path) -> None:
     )
     assert (done.returncode, "No errors found" in done.stdout + done.stderr) == (0, True), done.stdout + done.stderr
     assert "NWBI" not in done.stdout
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_masks_get_decays_lifetimes_and_fits(corrected: bool, tmp_path: Path) -> None:
+    """`convert --rois` with `--flim`: products of each mask, on the rows of the table of masks that is there."""
+    siff = write_siff_recording(
+        tmp_path, channel_save=(1, 2), n_planes=2, n_volumes=12, photons_per_page=(500, 300), lifetimes_s=(2.2e-9, 1e-9)
+    )
+    masks = np.random.default_rng(0).random((3, 16, 12)) < 0.4
+    np.save(tmp_path / "masks.npy", masks)
+    shifts = {page: (page // 2 % 3, -(page // 2 % 5)) for page in range(len(siff.plane))} if corrected else {}
+    options: list[str | Path] = []
+    if corrected:
+        registered(siff, shifts).save(tmp_path / "shifts.h5")
+        options = ["--registration", tmp_path / "shifts.h5"]
+    out = tmp_path / "a.nwb"
+    options += ["--rois", tmp_path / "masks.npy", "--roi-plane", "1", "--flim", "histograms,lifetime,fit"]
+    result = run("convert", siff.path, "-o", out, *options, "--flim-components", "1", "--flim-offset", "1.5e-9")
+    assert result.exit_code == 0, result.output
+    with NWBHDF5IO(out, "r") as io, SiffReader(siff.path) as reader:
+        ophys = io.read().processing["ophys"]
+        table = ophys["ImageSegmentation"]["PlaneSegmentation"]
+        assert list(ophys["ImageSegmentation"].plane_segmentations) == ["PlaneSegmentation"]
+        for color in (0, 1):
+            name = f"Channel{color + 1}"
+            pages = np.flatnonzero((siff.channel == color) & (siff.plane == 1))
+            expected = reader.get_histogram(pages, masks, True, registration_dict=shifts)
+            decays = ophys[f"PhotonHistogramSeriesRoi{name}"]
+            np.testing.assert_array_equal(decays.data[:], np.moveaxis(expected, 0, 1))
+            assert decays.motion_corrected == corrected
+            of_field = reader.get_histogram(pages, framewise=True) + reader.get_histogram(pages - 2, framewise=True)
+            np.testing.assert_array_equal(ophys[f"PhotonHistogramSeriesField{name}"].data[:], of_field)
+            lifetimes, counts = reader.sum_masks_flim(masks, pages, "mean_delay", shifts, offset_s=1.5e-9)
+            series = ophys["FluorescenceLifetime"][f"RoiLifetime{name}"]
+            assert series.unit == "seconds"
+            np.testing.assert_allclose(series.data[:], lifetimes.T, rtol=1e-6)
+            np.testing.assert_array_equal(ophys["FluorescenceLifetime"][f"RoiPhotonCount{name}"].data[:], counts.T)
+            fits = ophys[f"LifetimeFitTableRoi{name}"]
+            assert fits["roi"].data[:].tolist() == [0, 1, 2]
+            np.testing.assert_array_equal(fits["photon_count"].data[:], counts.sum(axis=1))
+            np.testing.assert_allclose(fits["lifetime"].data[:], (2.2e-9, 1e-9)[color], rtol=0.1)
+            for item in (decays, series, fits["roi"]):
+                assert (item.rois if hasattr(item, "rois") else item).table is table
+
+
+def test_masks_with_weights_and_traces_of_their_own(tmp_path: Path) -> None:
+    """Every photon of a mask's pixels counts once; lifetimes of masks that bring traces are written too."""
+    siff = write_siff_recording(tmp_path, n_volumes=12, photons_per_page=400)
+    masks = np.random.default_rng(0).random((2, 16, 12)).astype(np.float32)
+    masks[masks < 0.5] = 0
+    np.save(tmp_path / "masks.npy", masks)
+    out = tmp_path / "a.nwb"
+    options = ["--rois", tmp_path / "masks.npy", "--flim", "histograms,fit,lifetime", "--flim-components", "1"]
+    result = run("convert", siff.path, "-o", out, *options)
+    assert result.exit_code == 0, result.output
+    with NWBHDF5IO(out, "r") as io, SiffReader(siff.path) as reader:
+        ophys = io.read().processing["ophys"]
+        expected = reader.get_histogram(masks=masks > 0, framewise=True)
+        np.testing.assert_array_equal(ophys["PhotonHistogramSeriesRoi"].data[:], np.moveaxis(expected, 0, 1))
+        assert len(ophys["LifetimeFitTableRoi"]) == 2
+        # masks alone have traces of lifetimes already
+        assert "FluorescenceLifetime" not in ophys.data_interfaces
+        assert any(series.unit == "seconds" for series in ophys["Fluorescence"].roi_response_series.values())

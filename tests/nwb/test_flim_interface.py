@@ -292,7 +292,8 @@ def test_verify_finds_another_recording(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"histograms": "cell"}, "expected 'field', 'roi' or 'pixel'"),
+        ({"histograms": "cell"}, "expected some of 'field', 'roi' and 'pixel'"),
+        ({"histograms": ["field", "field"]}, "once each"),
         ({"histograms": "roi"}, "set the interface's masks"),
         ({"bin_factor": 0}, "bin_factor is 0"),
         ({"histograms": "field", "samples_per_histogram": 5}, "with 'pixel'"),

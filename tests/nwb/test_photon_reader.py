@@ -1,5 +1,6 @@
 """Photons read back from NWB: every method gives what `SiffReader` gives of the .siff."""
 
+import contextlib
 import functools
 import http.server
 import pickle
@@ -159,13 +160,52 @@ def one_frame(tmp_path: Path) -> Path:
     return tmp_path / "a.nwb"
 
 
-def test_more_photons_in_a_pixel_than_a_count_holds(one_frame: Path, tmp_path: Path) -> None:
-    """Of large frames they are refused; of small ones, and of histograms, not."""
-    path = rewritten(one_frame, np.full(66_000, 9, np.uint16), np.zeros(66_000, np.uint16))
+@pytest.mark.parametrize("kind", ["raw", "compressed"])
+def test_more_photons_in_a_pixel_than_a_count_holds(kind: str, tmp_path: Path) -> None:
+    """Dense frames of which some have a pixel of 65,536 photons and more: every method says what is there."""
+    siff = write_siff_recording(
+        tmp_path, shape=(70, 60), n_volumes=3, photons_per_page=(66_000, 140_000, 70_000), page_kinds=(kind,)
+    )
+    path = tmp_path / "a.nwb"
+    write_nwbfile(FlimInterface(siff.path).create_nwbfile(), path, progress=False)
+    ends = np.cumsum([66_000, 140_000, 70_000])
+    pixels = np.zeros(ends[-1], np.int64)
+    pixels[:65_535] = 5
+    pixels[65_535 : ends[0]] = 4199
+    pixels[ends[0] + 100 : ends[1]] = 77
+    pixels[ends[1] : ends[2]] = np.arange(70_000) // 17
+    delays = (np.arange(ends[-1]) % 600).astype(np.uint16)
+    steps = np.diff(pixels, prepend=0)
+    steps[np.append(0, ends[:-1])] = pixels[np.append(0, ends[:-1])]
+    expected = np.stack([np.bincount(part, minlength=4200) for part in np.split(pixels, ends[:-1])])
+    rewritten(path, delays, steps.astype(np.uint16))
+    mask = np.zeros((1, 70, 60), bool)
+    mask[0, 1, 17] = True
     with open_photons(path) as found:
-        assert found.get_histogram()[9] == 66_000
-        with pytest.raises(UnsupportedFormatError, match=r"frame 0 of .* has a pixel of more than 65535 photons"):
-            found.get_frames()
+        np.testing.assert_array_equal(found.get_frames([0]).reshape(1, -1), expected[:1])
+        np.testing.assert_array_equal(found.get_histogram(), np.bincount(delays, minlength=629))
+        np.testing.assert_array_equal(found.get_frames().reshape(3, -1), expected)
+    bright = delays[ends[0] + 100 : ends[1]]
+    with open_photons(path) as found:
+        assert found.sum_masks(mask).tolist() == [[0, 139_900, 17]]
+    with open_photons(path) as found:
+        np.testing.assert_array_equal(found.get_histogram([1], mask)[0], np.bincount(bright, minlength=629))
+    with open_photons(path) as found:
+        assert found.get_pixel_histogram([1])[1, 17].sum() == 139_900
+    with open_photons(path) as found:
+        lifetime, counts = found.flim_map()
+        np.testing.assert_array_equal(counts.reshape(3, -1), expected)
+        np.testing.assert_allclose(lifetime[1, 1, 17], (bright.mean() + 0.5) * found.tcspc_resolution_s)
+    with open_photons(path) as found:
+        listed = found.photons()
+        np.testing.assert_array_equal(listed.pixel, pixels)
+        np.testing.assert_array_equal(listed.delay_bin, delays)
+    with open_photons(path) as found:
+        lifetime, counts = found.sum_masks_flim(mask, [1])
+        np.testing.assert_allclose(lifetime, (bright.mean() + 0.5) * found.tcspc_resolution_s)
+
+
+def test_more_photons_in_the_only_pixel_than_a_count_holds(tmp_path: Path) -> None:
     siff = write_siff_recording(
         tmp_path, name="point", shape=(1, 1), n_volumes=2, photons_per_page=70_001, page_kinds=("raw",)
     )
@@ -201,35 +241,91 @@ def test_chunks_fit_the_frames(one_frame: Path, pair: tuple[Path, Path]) -> None
                 assert chunks == series["pixel_step"].chunks == ((expected or min(1 << 17, len(series["delay_bin"]))),)
 
 
-class _QuietHandler(http.server.SimpleHTTPRequestHandler):
+class _RangeHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves parts of files, as archives do, and keeps count."""
+
+    protocol_version = "HTTP/1.1"
+    n_requests = 0
+    n_bytes = 0
+
+    def do_GET(self) -> None:
+        data = Path(self.translate_path(self.path)).read_bytes()
+        first, last = 0, len(data) - 1
+        asked = self.headers.get("Range")
+        if asked:
+            low, high = asked.removeprefix("bytes=").split("-")
+            first, last = int(low), min(int(high) if high else last, last)
+        part = data[first : last + 1]
+        self.send_response(206 if asked else 200)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+        _RangeHandler.n_requests += 1
+        _RangeHandler.n_bytes += len(part)
+
+    def send_head(self) -> None:
+        self.send_response(200)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(Path(self.translate_path(self.path)).stat().st_size))
+        self.end_headers()
+
     def log_message(self, *_arguments: object) -> None:
         """Keep the test's output clean."""
 
 
-@pytest.fixture(scope="module")
-def served(pair: tuple[Path, Path]) -> Iterator[str]:
-    """The NWB file on a web server of this machine."""
-    handler = functools.partial(_QuietHandler, directory=str(pair[1].parent))
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """A folder on a web server of this machine."""
+    handler = functools.partial(_RangeHandler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/a.nwb"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.mark.parametrize("kind", ["file", "memory", "http"])
-def test_files_of_fsspec(kind: str, pair: tuple[Path, Path], served: str) -> None:
+def test_files_of_fsspec(kind: str, pair: tuple[Path, Path]) -> None:
     fsspec = pytest.importorskip("fsspec")
     if kind == "http":
         pytest.importorskip("aiohttp")
     if kind == "memory":
         fsspec.filesystem("memory").pipe("/a.nwb", pair[1].read_bytes())
-    url = {"file": f"file://{pair[1]}", "memory": "memory://a.nwb", "http": served}[kind]
-    with open_photons(pair[1]) as expected, fsspec.open(url, "rb") as file, open_photons(file) as found:
-        np.testing.assert_array_equal(found.get_histogram(), expected.get_histogram())
-        np.testing.assert_array_equal(found.get_frames([3, 1]), expected.get_frames([3, 1]))
-        np.testing.assert_array_equal(found.photons([2]).delay_bin, expected.photons([2]).delay_bin)
+    with served(pair[1].parent) as address:
+        url = {"file": f"file://{pair[1]}", "memory": "memory://a.nwb", "http": f"{address}/a.nwb"}[kind]
+        with open_photons(pair[1]) as expected, fsspec.open(url, "rb") as file, open_photons(file) as found:
+            np.testing.assert_array_equal(found.get_histogram(), expected.get_histogram())
+            np.testing.assert_array_equal(found.get_frames([3, 1]), expected.get_frames([3, 1]))
+            np.testing.assert_array_equal(found.photons([2]).delay_bin, expected.photons([2]).delay_bin)
+
+
+def test_a_frame_of_a_url_does_not_fetch_the_file(tmp_path: Path) -> None:
+    """What opens the file, and the chunks that hold the frame, are asked for; nothing else is."""
+    fsspec = pytest.importorskip("fsspec")
+    pytest.importorskip("aiohttp")
+    siff = write_siff_recording(
+        tmp_path, shape=(64, 64), n_volumes=240, photons_per_page=40_000, page_kinds=("compressed",), keep_photons=False
+    )
+    path = tmp_path / "a.nwb"
+    write_nwbfile(FlimInterface(siff.path).create_nwbfile(), path, progress=False)
+    size = path.stat().st_size
+    assert size > 10_000_000
+    with served(tmp_path) as address, open_photons(path) as expected:
+        _RangeHandler.n_requests = _RangeHandler.n_bytes = 0
+        options = {"block_size": 1 << 18, "cache_type": "blockcache"}
+        with fsspec.open(f"{address}/a.nwb", "rb", **options) as file, open_photons(file) as found:
+            of_opening = _RangeHandler.n_requests, _RangeHandler.n_bytes
+            np.testing.assert_array_equal(found.photons([70]).delay_bin, expected.photons([70]).delay_bin)
+            np.testing.assert_array_equal(found.get_frames([70]), expected.get_frames([70]))
+            n_requests, n_bytes = _RangeHandler.n_requests, _RangeHandler.n_bytes
+        assert 0 < of_opening[1] < n_bytes < size / 4
+        assert of_opening[0] <= 8
+        assert n_requests - of_opening[0] <= 6
 
 
 def test_a_tiff_is_made_of_the_siff(pair: tuple[Path, Path], tmp_path: Path) -> None:

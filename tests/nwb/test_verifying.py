@@ -12,8 +12,9 @@ from click.testing import CliRunner, Result
 
 from scanimage_nwb.cli import main
 from scanimage_nwb.errors import MetadataError
-from scanimage_nwb.nwb import convert_recording, verify_nwbfile
+from scanimage_nwb.nwb import ScanImageImagingInterface, convert_recording, verify_nwbfile
 from scanimage_nwb.testing import SyntheticRecording, write_scanimage_recording
+from scanimage_nwb.testing.siff_files import write_siff_recording
 
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[tuple[int, int]]]] = {
     # recording, conversion, (samples, samples of the source) of every series
@@ -59,6 +60,94 @@ def test_equal_and_one_pixel_flipped(tmp_path: Path, kind: str) -> None:
             assert difference is not None
             assert difference.sample == sample
             assert difference.text == (f"plane {plane}, row {row}, column {column} is {new}; the source has {old}")
+
+
+MISSING = {
+    "one of two channels": ("Channel 1",),
+    "one plane": ("plane 0 of Channel 1", "plane 2 of Channel 1"),
+    "one slice sample": ("frame 0 of each slice of Channel 1",),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_file_lacks_is_named(tmp_path: Path, kind: str) -> None:
+    out, written = make(tmp_path, kind)
+    assert verify_nwbfile(out, written.paths).missing == MISSING.get(kind, ())
+    result = run("verify", out, "--source", *written.paths)
+    assert result.exit_code == 0
+    assert ("not in the file" in result.stdout) == (kind in MISSING)
+    if kind in MISSING:
+        assert f"not in the file: {', '.join(MISSING[kind])}\n" in result.stdout
+        lines = run("verify", out, "--source", *written.paths, "--json").stdout.splitlines()
+        assert json.loads(lines[-1]) == {"event": "missing", "parts": list(MISSING[kind])}
+
+
+def only_difference(out: Path, written: SyntheticRecording) -> tuple[int, str]:
+    (check,) = verify_nwbfile(out, written.paths)
+    assert check.difference is not None
+    return check.difference.sample, check.difference.text
+
+
+def test_another_rate_or_start(tmp_path: Path) -> None:
+    out, written = make(tmp_path, "planar")
+    edit(out, lambda file: file["acquisition/TwoPhotonSeries/starting_time"].attrs.modify("rate", 30.01))
+    assert "has not the times of TwoPhotonSeries" in only_difference(out, written)[1]
+    for what in ("OriginalFrameIndices", "FrameNumbers"):
+        place = f"processing/ophys/TwoPhotonSeries{what}/starting_time"
+        edit(out, lambda file, place=place: file[place].attrs.modify("rate", 30.01))
+    sample, text = only_difference(out, written)
+    assert sample == 1  # 11 us after a step of 30.01 Hz
+    assert "the source has 0.033333" in text
+
+
+def with_uneven_times(tmp_path: Path, aligned_by: str) -> tuple[Path, SyntheticRecording]:
+    written = write_scanimage_recording(tmp_path / "source", shape=(8, 6), n_volumes=60)
+    interface = ScanImageImagingInterface(written.paths[0], timezone="UTC")
+    rng = np.random.default_rng(0)
+    if aligned_by == "pulses":
+        interface.align_to_pulses(7 + written.timestamps_s * (1 + 40e-6) + rng.uniform(-5e-5, 5e-5, 60), first_pulse=0)
+    elif aligned_by == "hand":
+        interface.set_aligned_timestamps(np.cumsum(rng.uniform(0.03, 0.04, 60)))
+    out = tmp_path / "out.nwb"
+    interface.run_conversion(nwbfile_path=str(out), always_write_timestamps=True)
+    assert verify_nwbfile(out, written.paths)[0].difference is None
+    return out, written
+
+
+@pytest.mark.parametrize("aligned_by", ["nobody", "hand", "pulses"])
+def test_one_time_changed(tmp_path: Path, aligned_by: str) -> None:
+    out, written = with_uneven_times(tmp_path, aligned_by)
+    place = "acquisition/TwoPhotonSeries/timestamps"
+    change = {"nobody": 1e-9, "hand": -0.05, "pulses": 1e-3}[aligned_by]
+
+    def move(file: h5py.File) -> None:
+        file[place][31] += change
+
+    edit(out, move)
+    sample, text = only_difference(out, written)
+    assert sample == 31
+    words = {"nobody": "its time is", "hand": "before that of the sample before", "pulses": "clocks' drift"}
+    assert words[aligned_by] in text
+
+
+@pytest.mark.parametrize("aligned_by", ["hand", "pulses"])
+def test_one_native_time_changed(tmp_path: Path, aligned_by: str) -> None:
+    out, written = with_uneven_times(tmp_path, aligned_by)
+
+    def move(file: h5py.File) -> None:
+        file["processing/ophys/TwoPhotonSeriesNativeTimes/data"][59] += 1e-9
+
+    edit(out, move)
+    sample, text = only_difference(out, written)
+    assert (sample, "its native time is" in text) == (59, True)
+
+
+def test_times_of_photons(tmp_path: Path) -> None:
+    siff = write_siff_recording(tmp_path, channel_save=(1, 2), n_planes=2, n_volumes=12, shape=(6, 4))
+    out = convert_recording([siff.path], tmp_path / "out.nwb", flim=["photons"], channel_names=["Channel 2"])
+    checks = verify_nwbfile(out, [siff.path])
+    assert [check.difference for check in checks] == [None, None]
+    assert checks.missing == ("Channel 1",)
 
 
 def test_several_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

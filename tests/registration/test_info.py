@@ -7,15 +7,17 @@ import h5py
 import numpy as np
 import pytest
 
-from scanimage_nwb.errors import FormatError, FrameIndexError, UnsupportedFormatError
+from scanimage_nwb.errors import FormatError, FrameIndexError, ScanImageNwbWarning, UnsupportedFormatError
 from scanimage_nwb.registration import RegistrationInfo, read_caiman, read_registration, read_suite2p, register
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def info() -> RegistrationInfo:
     rng = np.random.default_rng(0)
     bright = 20 * np.outer(np.hanning(32), np.hanning(24))
-    return register(rng.poisson(bright, (6, 2, 32, 24))).with_source({"file_name": "a.siff", "n_pages": 12})
+    return register(rng.poisson(bright, (6, 2, 32, 24)).astype(np.uint16)).with_source(
+        {"file_name": "a.siff", "n_pages": 12}
+    )
 
 
 def test_what_is_saved_comes_back(info: RegistrationInfo, tmp_path: Path) -> None:
@@ -47,6 +49,13 @@ def test_another_recording_is_refused(info: RegistrationInfo) -> None:
         info.check_source({"file_name": "b.siff", "n_pages": 11})
     with pytest.raises(ValueError, match=r"frames of \(32, 24\)"):
         info.check_source({"page_shape": [24, 32]})
+
+
+def test_a_file_of_another_size_is_another_recording(info: RegistrationInfo) -> None:
+    own = info.with_source({"file_name": "a.siff", "file_bytes": 1000, "n_pages": 12})
+    own.check_source({"file_name": "renamed.siff", "file_bytes": 1000, "n_pages": 12})
+    with pytest.warns(ScanImageNwbWarning, match=r"found in a\.siff of 1000 bytes; b\.siff has 1001"):
+        own.check_source({"file_name": "b.siff", "file_bytes": 1001, "n_pages": 12})
 
 
 def test_peer_file(tmp_path: Path) -> None:

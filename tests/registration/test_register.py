@@ -142,17 +142,40 @@ def test_a_window_onto_a_larger_scene(motion: NDArray) -> None:
     rng = np.random.default_rng(10)
     large = blob_scene((100, 140), 30, 4.0, rng)
     seen = [large[18 - y : 18 - y + 64, 22 - x : 22 - x + 96] for y, x in motion[:, 0].astype(int)]
-    movie = Movie(rng.poisson(np.array(seen) * 12000)[:, np.newaxis], motion, large)
+    movie = Movie(rng.poisson(np.array(seen) * 12000).astype(np.uint16)[:, np.newaxis], motion, large)
     assert (error(register(movie.frames), movie) == 0).mean() >= 0.98
 
 
-@pytest.mark.parametrize("depth", [0.2, 0.5])
-def test_ringing_along_lines_does_not_hold_frames(scene: NDArray, motion: NDArray, depth: float) -> None:
+def rung(axis: int, depth: float, period: float) -> NDArray[np.float64]:
+    """Return a gain that rings along an axis of the sensor."""
+    wave = 1 + depth * np.cos(2 * np.pi * np.arange(SHAPE[axis]) / period)
+    return np.expand_dims(wave, 1 - axis) * np.ones(SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("gain", "photons"),
+    [(rung(1, 0.3, 7.3), 5000), (rung(1, 0.5, 7.3), 5000), (rung(0, 0.3, 2.0), 5000), (rung(0, 0.5, 9.1), 5000)],
+    ids=["ringing 0.3", "ringing 0.5", "every other line", "rows"],
+)
+@pytest.mark.parametrize("analog", [False, True])
+def test_what_stays_put_on_the_sensor_does_not_hold_frames(
+    scene: NDArray, motion: NDArray, gain: NDArray, photons: int, analog: bool
+) -> None:
     rng = np.random.default_rng(11)
-    ringing = 1 + depth * np.cos(2 * np.pi * np.arange(SHAPE[1]) / 7.3)
     seen = np.array([np.roll(scene[0], tuple(shift), (0, 1)) for shift in motion[:, 0].astype(int)])
-    movie = Movie(rng.poisson(5000 * seen * ringing)[:, np.newaxis], motion, scene)
+    frames = rng.poisson((5 if analog else 1) * photons * seen * gain).astype(np.uint16)
+    values = np.round(frames * 35.0 - 250 + rng.normal(0, 30, frames.shape)).astype(np.int16) if analog else frames
+    movie = Movie(values[:, np.newaxis], motion, scene)
     assert (error(register(movie.frames), movie) == 0).mean() >= 0.95
+
+
+@pytest.mark.parametrize("offset", [1, 2])
+def test_lines_scanned_back_that_lie_beside_the_others(scene: NDArray, motion: NDArray, offset: int) -> None:
+    rng = np.random.default_rng(19)
+    seen = np.array([np.roll(scene[0], tuple(shift), (0, 1)) for shift in motion[:, 0].astype(int)])
+    seen[:, 1::2] = np.roll(seen[:, 1::2], offset, 2)
+    movie = Movie(rng.poisson(5000 * seen).astype(np.uint16)[:, np.newaxis], motion, scene)
+    assert (error(register(movie.frames), movie) == 0).mean() >= 0.98
 
 
 def test_wild_motion_in_the_first_frames(scene: NDArray, motion: NDArray) -> None:

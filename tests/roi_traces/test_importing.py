@@ -137,6 +137,19 @@ def test_damaged_suite2p(tmp_path: Path, damage: Any, error: type[Exception], me
         read_segmentations(folder)
 
 
+def test_a_cell_is_what_a_person_said_whatever_its_probability(tmp_path: Path) -> None:
+    folder = tmp_path / "plane0"
+    write_plane(folder, [square(0, 0), square(10, 10)])
+    np.save(folder / "iscell.npy", [[1, 0.2], [0, 0.9]])
+    np.save(folder / "redcell.npy", [[0, 0.8], [1, 0.1]])
+    with pytest.warns(UserWarning, match="not taken over: med"):
+        properties = read_segmentations(folder)[0].rois.properties
+    assert properties["accepted"].tolist() == [True, False]
+    assert properties["cell_probability"].tolist() == [0.2, 0.9]
+    assert properties["is_red"].tolist() == [False, True]
+    assert properties["red_probability"].tolist() == [0.8, 0.1]
+
+
 @pytest.mark.parametrize("name", ["", "suite2p"])
 def test_a_folder_that_is_not_of_suite2p(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir(exist_ok=True)
@@ -232,6 +245,12 @@ def test_imagej_rois(tmp_path: Path) -> None:
     polygon.tofile(tmp_path / "one.roi")
     (alone,) = read_segmentations(tmp_path / "one.roi", shape=SHAPE)
     np.testing.assert_array_equal(alone.rois.to_masks()[0, 0], expected[0])
+    triangle = roifile.ImagejRoi.frompoints([(0, 0), (5, 0), (0, 5)], name="triangle")
+    triangle.roitype = roifile.ROI_TYPE.POLYGON
+    triangle.tofile(tmp_path / "triangle.roi")
+    (sloped,) = read_segmentations(tmp_path / "triangle.roi", shape=SHAPE)
+    # pixels have their centres between whole numbers: on the slope lie those of row + column = 4
+    np.testing.assert_array_equal(sloped.rois.to_masks()[0, 0], row + column < 4)
     with pytest.raises(RoiError, match="how large the field is"):
         read_segmentations(paths)
 

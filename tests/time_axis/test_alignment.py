@@ -100,6 +100,23 @@ def test_one_pulse_more_or_less_at_an_end_is_refused(what: dict[str, int]) -> No
     assert found.report.identified_by == "anchor"
 
 
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_a_stray_pulse_in_phase_beyond_an_end(side: str) -> None:
+    """Just beyond it may be the first event's or the last's; ten steps away it is no reason to doubt the count."""
+    frames = np.arange(1000) / 30
+    for steps, is_refused in ((1, True), (10, False), (31, False)):
+        stray = -steps / 30 if side == "before" else frames[-1] + steps / 30
+        pulses = np.sort(np.append(frames, stray)) + np.random.default_rng(0).normal(0, 20e-6, 1001)
+        if is_refused:
+            with pytest.raises(TimeAxisError, match="goes on in phase"):
+                match_pulses(frames, pulses)
+        else:
+            found = match_pulses(frames, pulses)
+            assert (found.pulse_of_event == np.arange(1000) + (side == "before")).all()
+            assert (found.report.n_extra_before, found.report.n_extra_after) == (side == "before", side == "after")
+            assert found.report.identified_by == "count"
+
+
 def test_counts_are_not_taken_for_evidence_if_they_shall_not() -> None:
     frames = np.arange(500) / 30
     assert match_pulses(frames, frames + 5).report.identified_by == "count"
@@ -131,6 +148,38 @@ def test_start_time_decides_within_a_train_that_runs_for_long() -> None:
 def test_trains_of_something_else_are_refused(pulses: NDArray[np.float64], words: str) -> None:
     with pytest.raises(TimeAxisError, match=words):
         match_pulses(np.arange(500) / 30, pulses + 12)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_train_that_holds_the_recording_twice_is_refused(shape: str) -> None:
+    """Residuals of two matches differ by chance: that tells nothing."""
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        events = SHAPES[shape](rng, 400, 30.0)
+        twice = np.concatenate([events, events[-1] + 7.77 + events]) + rng.normal(0, 2e-4, 800)
+        with pytest.raises(TimeAxisError, match="shifted by"):
+            match_pulses(events, twice)
+        found = match_pulses(events, twice, start_near_s=float(events[-1] + 7.77 + events[0] + 0.01))
+        assert (found.pulse_of_event == np.arange(400, 800)).all()
+
+
+def test_long_uneven_trains_are_looked_up_by_their_steps() -> None:
+    """Too long to try every pulse; the train begins before the recording, ends too early, and has lost pulses."""
+    rng = np.random.default_rng(5)
+    train = fire(
+        rng,
+        SHAPES["uneven"](rng, 60_000, 30.0),
+        drift_ppm=50.0,
+        jitter_s=20e-6,
+        lost=0.05,
+        extra_before=9,
+        glitches=10,
+        run_on_before=300,
+        cut_end=9000,
+    )
+    found = match_pulses(train.events_s, train.pulses_s)
+    check(train, found)
+    check_indices(train, found)
 
 
 def test_a_wandering_clock_is_followed() -> None:

@@ -10,6 +10,9 @@ JITTERS_S = (0.0, 20e-6, 200e-6)
 LOST = (0.0, 0.001, 0.05)
 RATES_HZ = (30.0, 61.457149, 120.0, 240.0, 500.0)
 
+_MANY = 1000
+"""Pulses that are drawn at once to be lost, in place of one after the other."""
+
 
 @dataclass(frozen=True)
 class Train:
@@ -80,6 +83,8 @@ def fire(
 
     kept = np.ones(n, bool)
     n_lost = round(lost * n) if lost * n >= 1 else int(rng.random() < lost * n)
+    if not bursts and n_lost > _MANY:
+        kept[rng.choice(n, n_lost, replace=False)] = False
     while (~kept).sum() < n_lost:
         length = int(rng.integers(2, 40)) if bursts else 1
         at = int(rng.integers(0, n))

@@ -5,7 +5,7 @@ import json
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ class BatchOptions:
     """Write the first 100 samples of every recording only."""
     verify: bool = False
     """Compare every file with its recordings, every sample."""
+    report: bool = False
+    """Write a page to look at, beside every file."""
     leave_blanks_out: bool = False
     """Convert sessions whose files still have blanks."""
     overwrite: bool = False
@@ -71,6 +73,8 @@ class Plan:
     source_bytes: int
     is_current: bool
     """Whether the file is there and made of just this."""
+    needs_report: bool
+    """Whether the page beside it is asked for, and is not there or older."""
     old_output: Path | None
     """File of an earlier run under another name."""
 
@@ -189,7 +193,7 @@ def plan_job(job: Job) -> Plan:
     session, text = _read_session(job)
     output = output_path_of(session, job.options.metadata)
     sources = [(path, path.stat()) for path in _sources(session)]
-    options = {**asdict(job.options), "overwrite": None}
+    options = {**asdict(job.options), "overwrite": None, "report": None}  # do not change the file
     fingerprint = {
         "version": __version__,
         "options": _digest(json.dumps(options, sort_keys=True, default=str)),
@@ -201,7 +205,18 @@ def plan_job(job: Job) -> Plan:
     is_same = before == job.out / output
     is_current = is_same and record.get("fingerprint") == fingerprint and record.get("file") == _facts(job.out / output)
     stale = before if before is not None and not is_same and before.exists() else None
-    return Plan(output, fingerprint, sum(stat.st_size for _, stat in sources), is_current, stale)
+    needs_report = job.options.report and not (is_current and _is_newer(_page_of(job.out / output), job.out / output))
+    return Plan(output, fingerprint, sum(stat.st_size for _, stat in sources), is_current, needs_report, stale)
+
+
+def _page_of(path: Path) -> Path:
+    """Return where the page about a file lies."""
+    return path.with_suffix(".html")
+
+
+def _is_newer(path: Path, than: Path) -> bool:
+    """Tell whether a file is there, and not older than another."""
+    return path.is_file() and path.stat().st_mtime_ns >= than.stat().st_mtime_ns
 
 
 def _read_session(job: Job) -> tuple[Session, str]:
@@ -223,8 +238,8 @@ def _sources(session: Session) -> Iterator[Path]:
     for entry in session.file.recordings:
         paths = [session.path(name) for name in entry.files]
         yield from find_file_series(paths[0]).paths if len(paths) == 1 else paths
-    named = [one.file for one in session.file.registration] + [one.file for one in session.file.sync]
-    for name in named:
+    sections = (session.file.registration, session.file.rois, session.file.sync)
+    for name in dict.fromkeys(entry.file for section in sections for entry in section):
         if name is not None:
             path = session.path(name)
             yield from sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
@@ -233,7 +248,9 @@ def _sources(session: Session) -> Iterator[Path]:
 
 
 def convert_job(job: Job, plan: Plan, threads: int) -> Made:
-    """Make the file of a session, whole and, if asked for, verified; then note what it was made of.
+    """Make the file of a session, whole and, if asked for, verified; note what it was made of; write its page.
+
+    If the file is current, the page alone is written.
 
     Parameters
     ----------
@@ -255,9 +272,25 @@ def convert_job(job: Job, plan: Plan, threads: int) -> Made:
     FormatError, MetadataError, TimeAxisError, FileNotFoundError, VerificationError
         If the session cannot be converted. A file that is not equal to its recordings is removed.
     """
+    path = job.out / plan.output
+    if not plan.is_current:
+        return _make_file(job, plan, path, threads)
+    begun = time.monotonic()
+    _write_page(path, ())
+    return Made(time.monotonic() - begun, plan.source_bytes, path.stat().st_size, 0, ())
+
+
+def _write_page(path: Path, checks: Sequence[Any]) -> None:
+    """Write the page about a file."""
+    from scanimage_nwb.report import write_report
+
+    write_report(path, _page_of(path), verified=checks or None)
+
+
+def _make_file(job: Job, plan: Plan, path: Path, threads: int) -> Made:
+    """Make the file of a session, and its page if that is asked for; see `convert_job`."""
     from scanimage_nwb.nwb.session.converting import convert_session
 
-    path = job.out / plan.output
     record = _read_record(job)
     if path.exists() and record.get("output") != str(plan.output) and not job.options.overwrite:
         raise FileExistsError(f"{path} is there already, and not of an earlier batch; move it, or give --overwrite")
@@ -293,6 +326,8 @@ def convert_job(job: Job, plan: Plan, threads: int) -> Made:
             "warnings": said,
         },
     )
+    if plan.needs_report:
+        _write_page(path, made.checks)
     return Made(time.monotonic() - begun, made.source_bytes, facts["bytes"], len(made.checks), said)
 
 

@@ -56,6 +56,10 @@ def run_batch(
     ScanImageNwbError
         If the cluster cannot be had.
     """
+    if options is not None and options.report:
+        from scanimage_nwb.report import need_packages
+
+        need_packages()
     root, out = (Path(path).expanduser().absolute() for path in (root, out))
     folders = find_sessions(root, pattern, but_not=out)
     out.mkdir(parents=True, exist_ok=True)
@@ -95,7 +99,7 @@ class _Run:
                 self._failed(key, MetadataError(text), None)
                 del self.plans[key]
         for key, plan in self.plans.items():
-            if plan.is_current:
+            if plan.is_current and not plan.needs_report:
                 size = (self.out / plan.output).stat().st_size
                 self._ended(
                     Outcome(key, "up to date", str(plan.output), source_bytes=plan.source_bytes, file_bytes=size)

@@ -24,6 +24,9 @@ _LITERALS_FROM = 64
 
 _RUN_BITS = 9
 """About what a run costs."""
+_STORED_GAIN = 24
+"""What a code makes smaller by less than one part in so many is stored as it is, and read at the speed of a copy."""
+_MOST_STORED = (1 << 16) - 1
 
 _CHECKSUM_BASE = 65_521
 _CHECKSUM_BYTES = 2048
@@ -120,6 +123,10 @@ def deflate(data: NDArray[np.uint8], n_planes: int, words: NDArray[np.uint64], t
             if _runs_pay(segment, lengths):
                 n_tokens = _find_runs(segment, tokens, frequencies, lengths)
                 code_lengths(frequencies, lengths)
+            elif _hardly_shrinks(segment.size, frequencies, lengths):
+                at, pending, n_pending = _put_stored(words, at, pending, n_pending, segment, last == data.size)
+                first = last
+                continue
         reversed_codes(lengths, codes)
         at, pending, n_pending = _put_code(words, at, pending, n_pending, lengths, last == data.size)
         if n_tokens:
@@ -323,6 +330,45 @@ def _put_code(
         bits = lengths[symbol] if symbol < n_codes else np.uint8(1)
         mirrored = (bits & 1) << 3 | (bits & 2) << 1 | (bits & 4) >> 1 | bits >> 3
         at, pending, n_pending = _put(words, at, pending, n_pending, np.uint64(mirrored), np.uint64(4))
+    return at, pending, n_pending
+
+
+@numba.njit(cache=True, nogil=True)
+def _hardly_shrinks(n_bytes: int, frequencies: NDArray[np.int64], lengths: NDArray[np.uint8]) -> bool:
+    """Tell whether a code for each byte is not worth while."""
+    n_bits = np.int64(0)
+    for value in range(256):
+        n_bits += frequencies[value] * np.int64(lengths[value])
+    return bool(n_bits > 8 * n_bytes - 8 * n_bytes // _STORED_GAIN)
+
+
+@numba.njit(cache=True, nogil=True)
+def _put_stored(
+    words: NDArray[np.uint64],
+    at: np.uint64,
+    pending: np.uint64,
+    n_pending: np.uint64,
+    segment: NDArray[np.uint8],
+    is_last: bool,
+) -> tuple[np.uint64, np.uint64, np.uint64]:
+    """Write bytes as they are, in blocks of as many as deflate allows."""
+    stream = words.view(np.uint8)
+    for first in range(0, segment.size, _MOST_STORED):
+        part = segment[first : first + _MOST_STORED]
+        ends = is_last and first + part.size == segment.size
+        at, pending, n_pending = _put(words, at, pending, n_pending, np.uint64(ends), np.uint64(3))
+        n_bits = (np.uint64(8) - (n_pending & np.uint64(7))) & np.uint64(7)
+        at, pending, n_pending = _put(words, at, pending, n_pending, np.uint64(0), n_bits)
+        size = np.uint64(part.size)
+        both = (size ^ np.uint64(0xFFFF)) << np.uint64(16) | size
+        at, pending, n_pending = _put(words, at, pending, n_pending, both, np.uint64(32))
+        words[at] = pending
+        start = np.int64(at) * 8 + np.int64(n_pending >> np.uint64(3))
+        stream[start : start + part.size] = part
+        stop = start + part.size
+        at, n_pending = np.uint64(stop >> 3), np.uint64(8 * (stop & 7))
+        # of the word that is not full yet, what is not written is zero
+        pending = words[at] & ((np.uint64(1) << n_pending) - np.uint64(1))
     return at, pending, n_pending
 
 

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["shuffle", "shuffle_reference"]
+__all__ = ["shuffle", "shuffle_reference", "unshuffle"]
 
 _TILE_ROWS = 512
 _TILE_COLUMNS = 32
@@ -64,3 +64,40 @@ def shuffle_reference(block: NDArray, chunk_shape: tuple[int, ...]) -> bytes:
     whole = np.zeros(chunk_shape, block.dtype)
     whole[tuple(slice(0, n) for n in block.shape)] = block
     return whole.reshape(-1).view(np.uint8).reshape(whole.size, -1).T.tobytes()
+
+
+@numba.njit(cache=True, nogil=True)
+def unshuffle(shuffled: NDArray[np.uint8], n_elements: int, first: int, out: NDArray) -> None:
+    """Undo the shuffle of a chunk, or of a stretch of it.
+
+    Parameters
+    ----------
+    shuffled : ndarray of uint8, shape (itemsize * n_elements,)
+        The chunk.
+    n_elements : int
+        Its elements.
+    first : int
+        First element that is wanted.
+    out : ndarray of uint8, uint16, uint32 or uint64, shape (n,)
+        Filled with as many elements as it holds.
+    """
+    for byte in range(out.itemsize):
+        lane = shuffled[byte * n_elements + first : byte * n_elements + first + out.size]
+        if byte == 0:
+            for k in range(out.size):
+                out[k] = lane[k]
+        elif not _is_zero(lane):  # high bytes often are, throughout
+            for k in range(out.size):
+                out[k] |= out.dtype.type(lane[k]) << (8 * byte)
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_zero(lane: NDArray[np.uint8]) -> bool:
+    """Tell whether all bytes are zero; looks at whole blocks, which processors do quickly."""
+    for first in range(0, lane.size, 4096):
+        found = np.uint8(0)
+        for value in lane[first : first + 4096]:
+            found |= value
+        if found:
+            return False
+    return True

@@ -6,6 +6,7 @@ Array order is that of NWB here: (time, width, height[, depth]).
 from scanimage_nwb.nwb.alignment import SyncOptions, place_on_one_clock
 from scanimage_nwb.nwb.conversion import convert_recording
 from scanimage_nwb.nwb.converter import ScanImageConverter
+from scanimage_nwb.nwb.events_interface import RecordedEventsInterface
 from scanimage_nwb.nwb.flim_interface import FlimInterface
 from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface
 from scanimage_nwb.nwb.photon_reader import open_photons
@@ -20,6 +21,7 @@ from scanimage_nwb.nwb.writing import write_nwbfile
 
 __all__ = [
     "FlimInterface",
+    "RecordedEventsInterface",
     "RegistrationInterface",
     "RoiOptions",
     "RoiTracesInterface",

@@ -4,19 +4,23 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from neuroconv import ConverterPipe
 from neuroconv.utils import DeepDict, dict_deep_update, get_json_schema_from_method_signature
+from numpy.typing import NDArray
 from pydantic import FilePath
 from pynwb import NWBFile
 
 from scanimage_nwb.errors import MetadataError
 from scanimage_nwb.extractors.siff import CountDtype
 from scanimage_nwb.nwb.flim_interface import FlimInterface, FlimProduct, options_of
-from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface, WholeFileWriting
+from scanimage_nwb.nwb.flim_regions import flim_regions
+from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface
 from scanimage_nwb.nwb.registration import add_registration
 from scanimage_nwb.nwb.roi_interface import RoiTracesInterface
 from scanimage_nwb.nwb.siff_interface import SiffImagingInterface
 from scanimage_nwb.nwb.user_metadata import merge_metadata
+from scanimage_nwb.nwb.whole_file_writing import WholeFileWriting
 from scanimage_nwb.recording import FiresPer, RecordingAlignment, open_recording
 from scanimage_nwb.registration import RegistrationInfo
 
@@ -45,7 +49,7 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
     flim : list of {'photons', 'histograms', 'lifetime', 'phasor', 'fit'}, optional
         What of the photons of a .siff is written beside their counts, by a `FlimInterface` for each channel. These
         take the conversion options of `FlimInterface`; unless told otherwise they fit two exponentials, and correct
-        motion if there is a `registration`.
+        motion if there is a `registration`. Of masks in `roi_interfaces`, decays, lifetimes and fits are written too.
     verbose : bool
         Show a progress bar while data are written.
 
@@ -129,11 +133,29 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
                 interface.reader.use_registration(self.registration)
             moved = {"motion_corrected": bool(interface.reader.registration_dict)}
             given[name] = {**self._flim_options, **moved, **given.get(name, {})}
-        super().add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, conversion_options=given)
+        masks_are_there = not self.roi_interfaces
+        for name, interface in self.data_interface_objects.items():
+            if name in self.flim_interfaces and not masks_are_there:  # whose rows photons of regions point to
+                self._add_rois(nwbfile, metadata, given)
+                masks_are_there = True
+            interface.add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, **self._options_of(name, metadata, given))
         if self.registration is not None:
             add_registration(nwbfile, self.registration, write_corrected=self.write_corrected)
-        if self.roi_interfaces:
+        if not masks_are_there:
             self._add_rois(nwbfile, metadata, given)
+
+    def _options_of(self, name: str, metadata: Any, given: dict[str, dict]) -> dict[str, Any]:
+        """Return the options of an interface; photons of the regions in `roi_interfaces` are written too."""
+        options = given.get(name, {})
+        interface = self.flim_interfaces.get(name)
+        if interface is None or not self.roi_interfaces or interface.masks is not None:
+            return options  # masks of the interface's own go before
+        interface.regions = flim_regions(self.roi_interfaces, interface.imaging_extractor, metadata)
+        if options.get("histograms") == "field":
+            options = {**options, "histograms": ["field", "roi"]}
+        # masks alone have traces of lifetimes already, from which nothing is taken off
+        are_there = all("lifetime" in rois.segmentation.traces for rois in self.roi_interfaces)
+        return {"roi_lifetime": options["lifetime"] and not (are_there and not options.get("offset_s")), **options}
 
     def _add_rois(self, nwbfile: NWBFile, metadata: Any, options: dict) -> None:
         """Add masks and traces on the times of the first channel's series."""
@@ -195,6 +217,28 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
         for interface in others:
             interface.use_alignment(found)
         return found
+
+    def set_aligned_timestamps(self, aligned_timestamps: NDArray[np.float64]) -> None:
+        """Replace the time of every sample, of all channels at once; shifts and traces of masks share them.
+
+        Parameters
+        ----------
+        aligned_timestamps : ndarray of float64, shape (samples,)
+            Seconds of the session's clock.
+        """
+        for interface in self.data_interface_objects.values():
+            interface.set_aligned_timestamps(aligned_timestamps)
+
+    def set_aligned_starting_time(self, aligned_starting_time: float) -> None:
+        """Shift the times of all channels at once.
+
+        Parameters
+        ----------
+        aligned_starting_time : float
+            Seconds of the session's clock at which the recording's begins.
+        """
+        for interface in self.data_interface_objects.values():
+            interface.set_aligned_starting_time(aligned_starting_time)
 
     def get_num_samples(self) -> int:
         """Return the number of samples that every channel has."""

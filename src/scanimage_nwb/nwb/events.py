@@ -55,11 +55,13 @@ def add_events(
     recording : Recording
         Where they come from.
     to_session_s : callable
-        Brings times of the recording's clock to that of the session.
+        Brings the times of `all_events`, on the recording's clock, to that of the session.
     """
-    by_source: dict[str, list[RecordedEvent]] = {}
-    for event in all_events(recording):
-        by_source.setdefault(event.source, []).append(event)
+    found = all_events(recording)
+    times_s = to_session_s(np.array([event.time_s for event in found], np.float64))
+    by_source: dict[str, list[tuple[float, RecordedEvent]]] = {}
+    for time_s, event in zip(times_s.tolist(), found, strict=True):
+        by_source.setdefault(event.source, []).append((time_s, event))
     for source, events in by_source.items():
         where = f"Page texts of {recording.paths[0].name}" + (" and later files" if len(recording.paths) > 1 else "")
         name = _free_name(nwbfile, "ScanImage" + source[0].upper() + source[1:], where)
@@ -73,8 +75,7 @@ def add_events(
         )
         table.add_column(name="native_time_s", description="Time on the recording's own clock, in seconds")
         table.add_column(name="original_frame_index", description="Global page number whose text holds the event")
-        times = to_session_s(np.array([event.time_s for event in events]))
-        for time_s, event in zip(times.tolist(), events, strict=True):
+        for time_s, event in events:
             text = {"annotation": event.text} if kind in ("I2C", "appendedText") else {}
             table.add_event(timestamp=time_s, native_time_s=event.time_s, original_frame_index=event.page, **text)
         nwbfile.add_events_table(table)

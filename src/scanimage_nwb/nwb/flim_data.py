@@ -18,6 +18,7 @@ from scanimage_nwb.formats.siff import PLAIN
 from scanimage_nwb.kernels.photon_steps import pixel_steps
 from scanimage_nwb.nwb.series import default_chunk_shape
 from scanimage_nwb.siff_reader import SiffReader
+from scanimage_nwb.siff_reader.photon_blocks import on_this_thread
 
 __all__ = ["PieceIterator", "Samples", "photon_fields"]
 
@@ -73,7 +74,10 @@ class PieceIterator(GenericDataChunkIterator):
         super().__init__(buffer_shape=chunk, chunk_shape=chunk)
 
     def _get_data(self, selection: Selection) -> NDArray:
-        return self._read(selection)
+        if not self.reads_on_any_thread:
+            return self._read(selection)
+        with on_this_thread():  # the writer has threads of its own
+            return self._read(selection)
 
     def _get_maxshape(self) -> tuple[int, ...]:
         return self._shape
@@ -297,7 +301,8 @@ class _PhotonStream:
     def _frames(self, first: int, stop: int, begin: int) -> tuple[NDArray, NDArray]:
         """Return steps and delay bins of whole frames."""
         samples = self.samples
-        found = samples.reader.photons(samples.pages.reshape(-1)[first:stop], samples.shifts)
+        with on_this_thread():
+            found = samples.reader.photons(samples.pages.reshape(-1)[first:stop], samples.shifts)
         bounds = np.concatenate([[begin], self.ends[first:stop]]) - begin
         steps, delays = np.empty(len(found.pixel), self.step_type), np.empty(len(found.pixel), np.uint16)
         n_pixels = int(np.prod(samples.image_shape[:2]))

@@ -1,6 +1,6 @@
 """neuroconv data interface: photons of one channel of a .siff recording, and what follows from them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, get_args
 
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from scanimage_nwb.errors import MetadataError
 from scanimage_nwb.extractors import ScanImageImagingExtractor
 from scanimage_nwb.flim import Irf, MeasuredIrf
 from scanimage_nwb.flim.fit_plan import MAX_COMPONENTS
-from scanimage_nwb.nwb.flim_writer import FlimWriter
+from scanimage_nwb.nwb.flim_writer import FlimWriter, Regions
 from scanimage_nwb.nwb.provenance import add_header
 from scanimage_nwb.nwb.series import add_frame_numbers
 from scanimage_nwb.nwb.siff_interface import SiffImagingInterface
@@ -148,6 +148,8 @@ class FlimInterface(SiffImagingInterface):
         self.masks: NDArray | None = None
         """Regions for ``histograms="roi"``, `roi_lifetime` and `fit`: boolean, or weights (not for `fit`); shape
         (masks, [planes,] rows, columns)."""
+        self.regions: tuple[Regions, ...] = ()
+        """Regions like `masks`, whose table is in the file already, as `ScanImageConverter` sets them."""
         self.irf: Irf | MeasuredIrf | None = None
         """Response of the instrument for `fit`; by default a Gaussian is fitted, starting from the rising edge."""
 
@@ -157,7 +159,7 @@ class FlimInterface(SiffImagingInterface):
         metadata: dict | None = None,
         *,
         photons: bool = True,
-        histograms: Histograms | None = None,
+        histograms: Histograms | list[Histograms] | None = None,
         bin_factor: int = 1,
         samples_per_histogram: int | None = None,
         lifetime: bool = False,
@@ -181,7 +183,7 @@ class FlimInterface(SiffImagingInterface):
             By default what `get_metadata` returns. Not changed.
         photons : bool
             Every photon, without loss.
-        histograms : {'field', 'roi', 'pixel'}, optional
+        histograms : {'field', 'roi', 'pixel'} or list of them, optional
             Decays of the whole field or of `masks` for each sample; or of every pixel, added up.
         bin_factor : int
             So many delay bins of the histograms are added up; the last may hold fewer.
@@ -217,8 +219,10 @@ class FlimInterface(SiffImagingInterface):
             If pages hold counts only.
         """
         options = {"photons": photons, "lifetime": lifetime, "roi_lifetime": roi_lifetime, "phasor": phasor}
-        self._check_options(histograms, bin_factor, samples_per_histogram, motion_corrected)
-        self._check_products(histograms, fit, **options)
+        kinds = [histograms] if isinstance(histograms, str) else list(histograms or [])
+        regions = (*([] if self.masks is None else [Regions(self.masks)]), *self.regions)
+        self._check_options(kinds, bin_factor, samples_per_histogram, motion_corrected)
+        self._check_products(kinds, fit, regions, **options)
         if stub_test and stub_samples < 1:
             raise MetadataError(f"stub_samples is {stub_samples}; expected at least 1")
         extractor = self.imaging_extractor
@@ -233,17 +237,18 @@ class FlimInterface(SiffImagingInterface):
             extractor,
             self.reader,
             recording_name=self.recording_name,
-            masks=self.masks,
+            regions=regions,
             irf=self.irf,
             motion_corrected=motion_corrected,
             always_write_timestamps=always_write_timestamps,
         )
         if photons:
             writer.add_photons()
-        if histograms in ("field", "roi"):
-            writer.add_histograms(histograms, bin_factor)
-        elif histograms == "pixel":
-            writer.add_pixel_histograms(bin_factor, samples_per_histogram)
+        for kind in kinds:
+            if kind == "pixel":
+                writer.add_pixel_histograms(bin_factor, samples_per_histogram)
+            else:
+                writer.add_histograms(kind, bin_factor)
         if lifetime:
             writer.add_lifetimes(offset_s)
         if roi_lifetime:
@@ -267,31 +272,32 @@ class FlimInterface(SiffImagingInterface):
 
     def _check_options(
         self,
-        histograms: str | None,
+        histograms: Sequence[str],
         bin_factor: int,
         samples_per_histogram: int | None,
         motion_corrected: bool,
     ) -> None:
         """Refuse options that cannot be, before anything is added."""
-        if histograms not in (None, "field", "roi", "pixel"):
-            raise MetadataError(f"histograms is {histograms!r}; expected 'field', 'roi' or 'pixel'")
+        if not set(histograms) <= set(get_args(Histograms)) or len(set(histograms)) < len(histograms):
+            raise MetadataError(f"histograms is {histograms!r}; expected some of 'field', 'roi' and 'pixel', once each")
         if not 1 <= bin_factor <= self.reader.num_bins:
             raise MetadataError(f"bin_factor is {bin_factor}; expected 1 to {self.reader.num_bins}")
-        if samples_per_histogram is not None and (samples_per_histogram < 1 or histograms != "pixel"):
+        if samples_per_histogram is not None and (samples_per_histogram < 1 or "pixel" not in histograms):
             raise MetadataError(
                 f"samples_per_histogram is {samples_per_histogram} with histograms={histograms!r}; expected at least "
                 "1, with 'pixel'"
             )
-        if histograms == "roi" and self.masks is None:
-            raise MetadataError("histograms is 'roi', but there are no regions; set the interface's masks")
         if motion_corrected and not self.reader.registration_dict:
             raise MetadataError("motion_corrected is True, but reader.registration_dict is empty; fill it with shifts")
 
-    def _check_products(self, histograms: str | None, fit: int | None, **others: bool) -> None:
+    @staticmethod
+    def _check_products(histograms: Sequence[str], fit: int | None, regions: Sequence[Regions], **others: bool) -> None:
         """Refuse to write nothing, and what cannot be computed."""
-        if histograms is None and fit is None and not any(others.values()):
+        if not histograms and fit is None and not any(others.values()):
             raise MetadataError(f"nothing is to be written; set histograms, fit, {', '.join(others)}, or several")
         if fit is not None and not 1 <= fit <= MAX_COMPONENTS:
             raise MetadataError(f"fit is {fit}; expected the number of exponentials, 1 to {MAX_COMPONENTS}, or None")
-        if others["roi_lifetime"] and self.masks is None:
+        if "roi" in histograms and not regions:
+            raise MetadataError("histograms is 'roi', but there are no regions; set the interface's masks")
+        if others["roi_lifetime"] and not regions:
             raise MetadataError("roi_lifetime is True, but there are no regions; set the interface's masks")

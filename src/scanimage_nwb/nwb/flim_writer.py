@@ -1,5 +1,7 @@
 """Adds what `FlimInterface` was asked for to an NWB file in memory: one product after the other."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +20,19 @@ from scanimage_nwb.nwb.metadata import name_suffix
 from scanimage_nwb.nwb.series import add_frame_numbers, add_imaging_plane, share_timestamps, time_fields
 from scanimage_nwb.siff_reader import SiffReader
 
-__all__ = ["FlimWriter", "checked_masks"]
+__all__ = ["FlimWriter", "Regions", "checked_masks"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Regions:
+    """Masks whose photons are added up."""
+
+    masks: NDArray
+    """Boolean, or weights, shape (masks, [planes,] rows, columns)."""
+    table: str | None = None
+    """PlaneSegmentation of the file that has a row for each; by default one is made."""
+    suffix: str = ""
+    """What the names of its products end in, where there are several."""
 
 
 def checked_masks(masks: Any, reader: SiffReader) -> NDArray:
@@ -66,7 +80,7 @@ class FlimWriter:
         Their photons.
     recording_name : str
         What tells the recording from others in the same file.
-    masks : array-like, optional
+    regions : sequence of Regions
         Regions.
     irf : Irf or MeasuredIrf, optional
         Response of the instrument, if it is known.
@@ -85,7 +99,7 @@ class FlimWriter:
         reader: SiffReader,
         *,
         recording_name: str,
-        masks: Any,
+        regions: Sequence[Regions],
         irf: Irf | MeasuredIrf | None,
         motion_corrected: bool,
         always_write_timestamps: bool,
@@ -95,7 +109,7 @@ class FlimWriter:
         pages = np.stack([extractor.get_original_frame_indices(plane) for plane in range(n_planes)], axis=1)
         shifts = reader.registration_dict if motion_corrected else {}
         self.nwbfile, self.extractor, self.irf = nwbfile, extractor, irf
-        self.masks = None if masks is None else checked_masks(masks, reader)
+        self.regions = [replace(own, masks=checked_masks(own.masks, reader)) for own in regions]
         self.samples = Samples(reader, pages, dict(shifts))
         self.suffix = recording_name + name_suffix(recording, extractor.channel_name, extractor.plane_index)
         entry = metadata["Ophys"]["MicroscopySeries"][key]
@@ -115,7 +129,7 @@ class FlimWriter:
             "" if extractor.plane_index is None else f", plane {extractor.plane_index}"
         )
         self.motion = "Motion was corrected." if motion_corrected else "Motion was not corrected."
-        self._regions: PlaneSegmentation | None = None
+        self._tables: dict[str, PlaneSegmentation] = {}
 
     def _settings(self, suffix: str) -> Any:
         """Add settings of this channel, or return those that are there."""
@@ -187,40 +201,59 @@ class FlimWriter:
 
     def add_histograms(self, of: Literal["field", "roi"], bin_factor: int) -> None:
         """Add decays of the field or of regions."""
+        if of == "field":
+            self._add_histograms("Field", "the field", None, {}, bin_factor)
+            return
+        for regions in self.regions:
+            rois = {"rois": self._rois(regions, "rois")}
+            self._add_histograms(f"Roi{regions.suffix}", "regions", regions.masks, rois, bin_factor)
+
+    def _add_histograms(
+        self, name: str, what: str, masks: NDArray | None, rois: dict[str, Any], bin_factor: int
+    ) -> None:
+        """Add one series of decays."""
         from ndx_flim import PhotonHistogramSeries
 
-        masks = None if of == "field" else self.masks
-        extra = {} if masks is None else {"rois": self._rois("rois")}
         self._add_series(
             PhotonHistogramSeries(
-                name=f"PhotonHistogramSeries{'Field' if of == 'field' else 'Roi'}{self.suffix}",
-                description=f"{self.of}: decay of {'the field' if of == 'field' else 'regions'}. {self.motion}",
+                name=f"PhotonHistogramSeries{name}{self.suffix}",
+                description=f"{self.of}: decay of {what}. {self.motion}",
                 data=self.samples.histograms(bin_factor, masks),
                 bin_edges=self._edges(bin_factor),
                 samples_per_histogram=1,
                 **self.times,
                 **self.common,
-                **extra,
+                **rois,
             )
         )
 
-    def _rois(self, name: str) -> DynamicTableRegion:
-        """Return all rows of the PlaneSegmentation of the masks, which is added once."""
-        assert self.masks is not None
-        if self._regions is None:
-            segmentation = self.module.data_interfaces.get("ImageSegmentation")
-            if segmentation is None:
-                segmentation = ImageSegmentation(name="ImageSegmentation")
-                self.module.add(segmentation)
-            self._regions = segmentation.create_plane_segmentation(
-                name=f"PlaneSegmentationFlim{self.suffix}",
-                description=f"{self.of}: regions whose photons were added up. {self.motion}",
-                imaging_plane=self.plane,
-            )
-            for mask in self.masks:
-                self._regions.add_roi(image_mask=mask.T)
-        rows = list(range(len(self.masks)))
-        return self._regions.create_roi_table_region(description="all regions", region=rows, name=name)
+    def _rois(self, regions: Regions, name: str) -> DynamicTableRegion:
+        """Return all rows of the PlaneSegmentation of regions, which is added once if it is not there."""
+        table = self._tables.get(regions.suffix)
+        if table is None:
+            table = self._tables[regions.suffix] = self._table(regions)
+        rows = list(range(len(regions.masks)))
+        return table.create_roi_table_region(description="all regions", region=rows, name=name)
+
+    def _table(self, regions: Regions) -> PlaneSegmentation:
+        segmentation = self.module.data_interfaces.get("ImageSegmentation")
+        if segmentation is None:
+            segmentation = ImageSegmentation(name="ImageSegmentation")
+            self.module.add(segmentation)
+        if regions.table is not None:
+            if regions.table not in segmentation.plane_segmentations:
+                raise MetadataError(
+                    f"there is no PlaneSegmentation {regions.table!r}; add the masks before the photons"
+                )
+            return segmentation.plane_segmentations[regions.table]
+        table = segmentation.create_plane_segmentation(
+            name=f"PlaneSegmentationFlim{regions.suffix}{self.suffix}",
+            description=f"{self.of}: regions whose photons were added up. {self.motion}",
+            imaging_plane=self.plane,
+        )
+        for mask in regions.masks:
+            table.add_roi(image_mask=mask.T)
+        return table
 
     def add_pixel_histograms(self, bin_factor: int, samples_per_histogram: int | None) -> None:
         """Add decays of every pixel, of all samples or of blocks of them."""
@@ -286,33 +319,29 @@ class FlimWriter:
         if container is None:
             container = Fluorescence(name="FluorescenceLifetime")
             self.module.add(container)
-        assert self.masks is not None
-        lifetimes, counts = self.samples.region_lifetimes(self.masks, offset_s)
-        of_what = "mean delay of the photons of each region, minus the instrument's delay of "
-        described = {
-            "RoiLifetime": (
-                lifetimes,
-                "seconds",
-                f"{of_what}{offset_s:.6g} s; biased low, since decays wrap around the laser's period. NaN without "
-                "photons",
-            ),
-            "RoiPhotonCount": (
-                counts,
-                "photons",
-                "photons of each region" + ("" if self.masks.dtype == bool else ", by the weights of its pixels"),
-            ),
-        }
-        for name, (data, unit, text) in described.items():
-            series = RoiResponseSeries(
-                name=f"{name}{self.suffix}",
-                description=f"{self.of}: {text}. {self.motion}",
-                data=data,
-                unit=unit,
-                rois=self._rois("rois"),
-                **self.times,
-            )
-            container.add_roi_response_series(series)
-            self._share_times_of(series)
+        for regions in self.regions:
+            lifetimes, counts = self.samples.region_lifetimes(regions.masks, offset_s)
+            weighted = "" if regions.masks.dtype == bool else ", by the weights of its pixels"
+            described = {
+                "RoiLifetime": (
+                    lifetimes,
+                    "seconds",
+                    "mean delay of the photons of each region, minus the instrument's delay of "
+                    f"{offset_s:.6g} s; biased low, since decays wrap around the laser's period. NaN without photons",
+                ),
+                "RoiPhotonCount": (counts, "photons", f"photons of each region{weighted}"),
+            }
+            for name, (data, unit, text) in described.items():
+                series = RoiResponseSeries(
+                    name=f"{name}{regions.suffix}{self.suffix}",
+                    description=f"{self.of}: {text}. {self.motion}",
+                    data=data,
+                    unit=unit,
+                    rois=self._rois(regions, "rois"),
+                    **self.times,
+                )
+                container.add_roi_response_series(series)
+                self._share_times_of(series)
 
     def add_fits(self, n_components: int) -> None:
         """Add fits of the field of each plane, and of each region if there are any."""
@@ -320,10 +349,10 @@ class FlimWriter:
         first = self.extractor.plane_index or 0
         planes = first + np.arange(self.samples.n_planes)
         self._add_fit_table("", "decays of the field, the photons of all times together", rows, plane=planes)
-        if self.masks is not None:
-            rows = fit_regions(self.samples, self.masks, n_components, self.irf)
+        for regions in self.regions:
+            rows = fit_regions(self.samples, regions.masks, n_components, self.irf)
             about = "decays of regions, the photons of all times together; lifetimes are those of all regions"
-            self._add_fit_table("Roi", about, rows, roi=self._rois("roi"))
+            self._add_fit_table(f"Roi{regions.suffix}", about, rows, roi=self._rois(regions, "roi"))
 
     def _add_fit_table(self, what: str, about: str, rows: FitRows, **own: Any) -> None:
         """Add one table of fits."""

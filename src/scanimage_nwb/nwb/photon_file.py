@@ -1,8 +1,7 @@
 """A PhotonEventSeries as a file of .siff pages that exists only in pieces, made when they are read.
 
 What a caller does not need is not inflated: delays alone give the histogram of the field, steps alone the counts of
-pixels. There is hence a file for each need, with pages in other places. Pages are raw or compressed, whichever is
-smaller, as ScanImage does.
+pixels. There is hence a file for each need, with pages in other places, raw or compressed, whichever is read sooner.
 """
 
 import threading
@@ -18,19 +17,22 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from scanimage_nwb.errors import FormatError, UnsupportedFormatError
+from scanimage_nwb.errors import FormatError
 from scanimage_nwb.formats.siff import COMPRESSED, RAW, PhotonPages
 from scanimage_nwb.formats.tiff_pages import PageTable
-from scanimage_nwb.kernels.photon_steps import count_steps, raw_photons
+from scanimage_nwb.kernels.photon_steps import fill_pages
+from scanimage_nwb.kernels.shuffle import unshuffle
 from scanimage_nwb.nwb.chunk_filters import filters_of
 from scanimage_nwb.siff_reader.photon_blocks import Block, PhotonSource, ReadRequest
 
-__all__ = ["make_source"]
+__all__ = ["BrightPixelError", "make_source"]
 
 _HEAD_BYTES = 16
 _CACHED_BYTES = 8 << 20
 """Chunks of a column that are kept."""
 _MOST_OF_16_BITS = (1 << 16) - 1
+_EMPTY_PIXELS = 64
+"""Pixels to a photon in frames that are nearly empty."""
 _FEW_PIXELS = 1 << 12
 """Frames so small may well have a pixel with more photons than a count holds: then they are raw pages."""
 
@@ -60,8 +62,17 @@ class _NwbSource(PhotonSource):
             self.delays.run(request, work, counts=False, strips=True)
 
 
+class BrightPixelError(FormatError):
+    """A pixel of a frame has more photons than a compressed page can say; make the source anew with `find_bright`."""
+
+
 def make_source(
-    series: list[h5py.Group], name: str, file_index: NDArray[np.int64], page_in_file: NDArray[np.int64]
+    series: list[h5py.Group],
+    name: str,
+    file_index: NDArray[np.int64],
+    page_in_file: NDArray[np.int64],
+    *,
+    find_bright: bool = False,
 ) -> PhotonSource:
     """Return the photons of series, one file each.
 
@@ -73,6 +84,9 @@ def make_source(
         What messages call the NWB file.
     file_index, page_in_file : ndarray of int64
         As for `PhotonSource`.
+    find_bright : bool
+        Look for frames that have a pixel of more than 65,535 photons, and make them raw pages. All frames of so many
+        photons are read for it, which is why it is done once a source without it raised `BrightPixelError`.
 
     Returns
     -------
@@ -83,7 +97,7 @@ def make_source(
     FormatError
         If a series is damaged.
     """
-    columns = [_Columns.of(group, name) for group in series]
+    columns = [_Columns.of(group, name, find_bright) for group in series]
 
     def source_for(need: _Need) -> PhotonSource:
         files = [_PhotonFile(own, need) for own in columns]
@@ -116,9 +130,11 @@ class _Columns:
     """Index of the photon behind the last one of each frame."""
     steps: "_Column"
     delays: "_Column"
+    bright: NDArray[np.int64]
+    """Frames with a pixel of more photons than a compressed page can say."""
 
     @classmethod
-    def of(cls, group: h5py.Group, name: str) -> "_Columns":
+    def of(cls, group: h5py.Group, name: str, find_bright: bool) -> "_Columns":
         """Open the photons of a series."""
         ends = group["frame_end"][:].reshape(-1).astype(np.int64)
         total = int(ends[-1]) if ends.size else 0
@@ -129,13 +145,15 @@ class _Columns:
                 f"and there are {lengths[0]} delays and {lengths[1]} steps. Copy or write the file again"
             )
         width, height = (int(size) for size in group["dimension"][:])
+        steps = _Column(group["pixel_step"])
         return cls(
             Path(name),
             str(group.name),
             (height, width),
             ends,
-            _Column(group["pixel_step"]),
+            steps,
             _Column(group["delay_bin"]),
+            _find_bright(steps, ends) if find_bright else np.zeros(0, np.int64),
         )
 
     def photons_of(self, page: int) -> tuple[int, int]:
@@ -143,24 +161,47 @@ class _Columns:
         return int(self.ends[page - 1]) if page else 0, int(self.ends[page])
 
 
+def _find_bright(steps: "_Column", ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the frames that have a pixel of more photons than 16 bits hold."""
+    found = []
+    n_photons = np.diff(ends, prepend=0)
+    for frame in np.flatnonzero(n_photons > _MOST_OF_16_BITS):
+        own = np.empty(n_photons[frame], steps.dtype)
+        steps.read(int(ends[frame] - n_photons[frame]), own)
+        # neighbours in the same pixel have a step of 0: that many of them in a row make a bright pixel
+        longest = np.diff(np.flatnonzero(own), prepend=0, append=len(own)).max()
+        if longest > _MOST_OF_16_BITS:
+            found.append(frame)
+    return np.array(found, np.int64)
+
+
 class _PhotonFile:
     """Pages of one series for one need, as `read_block` reads a file."""
 
     def __init__(self, columns: _Columns, need: _Need) -> None:
         self.columns, self.need, self.path = columns, need, columns.path
+        self._scratch = _Scratch(columns)
         n_photons = np.diff(columns.ends, prepend=0)
         n_pixels = columns.shape[0] * columns.shape[1]
-        is_raw = (6 * n_photons < 2 * n_pixels) | ((n_pixels < _FEW_PIXELS) & (n_photons > _MOST_OF_16_BITS))
+        # what is smaller as a whole; without delays, compressed pages are counted sooner unless they are nearly empty
+        is_raw = n_pixels > (_EMPTY_PIXELS if need is _Need.COUNTS else 3) * n_photons
+        is_raw |= (n_pixels < _FEW_PIXELS) & (n_photons > _MOST_OF_16_BITS)
+        is_raw[columns.bright] = True
         if need is _Need.DELAYS:
             is_raw[:] = False
         counts_bytes = np.where(is_raw | (need is _Need.DELAYS), 0, 2 * n_pixels)
         strip_bytes = np.where(is_raw, 8, 2) * n_photons
+        # where nobody asks for strips of compressed pages, the counts of the next page lie in their place
+        room = np.where(is_raw | (need is not _Need.COUNTS), strip_bytes, 0)
         self.is_raw: NDArray[np.bool_] = is_raw
-        self.stops = _HEAD_BYTES + np.cumsum(counts_bytes + strip_bytes)
-        self.size = int(self.stops[-1]) if self.stops.size else _HEAD_BYTES
-        self.pages = self._pages(strip_bytes, self.stops - strip_bytes - counts_bytes)
+        self.stops = _HEAD_BYTES + np.cumsum(counts_bytes + room)
+        self.size = _HEAD_BYTES + int((counts_bytes + strip_bytes).sum())
+        counts_offset = self.stops - room - counts_bytes
+        self.pages = self._pages(strip_bytes, self.stops - room, counts_offset)
 
-    def _pages(self, strip_bytes: NDArray[np.int64], counts_offset: NDArray[np.int64]) -> PhotonPages:
+    def _pages(
+        self, strip_bytes: NDArray[np.int64], strip_offset: NDArray[np.int64], counts_offset: NDArray[np.int64]
+    ) -> PhotonPages:
         """Return the pages that the file would have."""
         n, (height, width) = len(self.stops), self.columns.shape
         columns = {
@@ -169,72 +210,61 @@ class _PhotonFile:
             "bits": np.where(self.is_raw, 64, 16),
             "compression": np.ones(n, np.int64),
             "siff_compress": np.where(self.is_raw, RAW, COMPRESSED),
-            "strip_offset": self.stops - strip_bytes,
+            "strip_offset": strip_offset,
             "strip_bytes": strip_bytes,
         }
         table = PageTable(self.path, self.size, columns, np.full(n, np.nan))
         kind = columns["siff_compress"].astype(np.int64)
-        return PhotonPages(table, kind, columns["strip_offset"], strip_bytes, np.where(self.is_raw, -1, counts_offset))
+        return PhotonPages(table, kind, strip_offset, strip_bytes, np.where(self.is_raw, -1, counts_offset))
 
     def read_into(self, offset: int, views: list[memoryview]) -> int:
         """Fill views with pages, from the beginning of one on, as `ReadOnlyFile.read_into` does with bytes."""
         for view in views:
-            out = np.frombuffer(view, np.uint8)
+            out = np.frombuffer(view, np.uint16)
             if self.need is _Need.DELAYS:
-                self.columns.delays.read((offset - _HEAD_BYTES) // 2, out.view(np.uint16))
+                self.columns.delays.read((offset - _HEAD_BYTES) // 2, out)
             else:
                 self._fill(offset, out)
-            offset += len(out)
+            offset += out.nbytes
         return sum(view.nbytes for view in views)
 
-    def _fill(self, offset: int, out: NDArray[np.uint8]) -> None:
-        """Fill bytes with pages: raw ones that follow one another together, compressed ones one by one."""
-        page = int(np.searchsorted(self.stops, offset, "right"))
-        end = offset + len(out)
-        while offset < end:
-            stop = page + 1
-            if self.is_raw[page]:
-                while stop < len(self.stops) and self.is_raw[stop] and self.stops[stop] <= end:
-                    stop += 1
-                self._fill_raw(page, stop, out[: self.stops[stop - 1] - offset])
-            else:
-                self._fill_compressed(page, out[: self.stops[page] - offset])
-            out, offset, page = out[self.stops[stop - 1] - offset :], int(self.stops[stop - 1]), stop
-
-    def _fill_raw(self, first: int, stop: int, out: NDArray[np.uint8]) -> None:
-        """Make raw pages; those that are counted only have no delays."""
+    def _fill(self, offset: int, out: NDArray[np.uint16]) -> None:
+        """Make whole pages."""
         columns = self.columns
-        begin, n = columns.photons_of(first)[0], len(out) // 8
-        steps = np.empty(n, columns.steps.dtype)
+        first = int(np.searchsorted(self.stops, offset, "right"))
+        stop = int(np.searchsorted(self.stops, offset + out.nbytes, "left")) + 1
+        begin = columns.photons_of(first)[0]
+        bounds = np.concatenate([[0], columns.ends[first:stop] - begin])
+        steps, delays = self._scratch.photons(int(bounds[-1]))
         columns.steps.read(begin, steps)
-        delays = np.zeros(n, columns.delays.dtype)
         if self.need is _Need.ALL:
             columns.delays.read(begin, delays)
-        photons = np.empty(n, np.uint64)
-        bounds = np.concatenate([[0], columns.ends[first:stop] - begin])
-        raw_photons(steps, delays, bounds, columns.shape[1], photons)
-        out[:] = photons.view(np.uint8)
-
-    def _fill_compressed(self, page: int, out: NDArray[np.uint8]) -> None:
-        """Make counts, and delays if they are asked for."""
-        columns = self.columns
-        begin, end = columns.photons_of(page)
-        n_bytes = 2 * columns.shape[0] * columns.shape[1]
-        steps = np.empty(end - begin, columns.steps.dtype)
-        columns.steps.read(begin, steps)
-        fault = count_steps(steps, out[:n_bytes].view(np.uint16))
+        else:
+            delays = delays[:0]
+        page, fault = fill_pages(steps, delays, bounds, self.is_raw[first:stop], columns.shape, out)
         if fault == 1:
             raise FormatError(
-                f"{self.path}: {columns.where} is damaged: frame {page} has a photon outside its {columns.shape[0]} x "
-                f"{columns.shape[1]} pixels. Copy or write the file again"
+                f"{self.path}: {columns.where} is damaged: frame {first + page} has a photon outside its "
+                f"{columns.shape[0]} x {columns.shape[1]} pixels. Copy or write the file again"
             )
         if fault == 2:
-            raise UnsupportedFormatError(
-                f"{self.path}: frame {page} of {columns.where} has a pixel of more than {_MOST_OF_16_BITS} photons; "
-                "read its pixel_step and delay_bin with pynwb"
+            raise BrightPixelError(
+                f"{self.path}: a pixel of frame {first + page} has more than {_MOST_OF_16_BITS} photons"
             )
-        if self.need is _Need.ALL and len(out) > n_bytes:
-            columns.delays.read(begin, out[n_bytes:].view(np.uint16))
+
+
+class _Scratch(threading.local):
+    """Photons of a block, in memory that each thread uses again."""
+
+    def __init__(self, columns: _Columns) -> None:
+        self._steps = np.empty(0, columns.steps.dtype)
+        self._delays = np.empty(0, np.uint16)
+
+    def photons(self, n: int) -> tuple[NDArray, NDArray[np.uint16]]:
+        """Return places for steps and delay bins of so many photons."""
+        if self._steps.size < n:
+            self._steps, self._delays = np.empty(n, self._steps.dtype), np.empty(n, np.uint16)
+        return self._steps[:n], self._delays[:n]
 
 
 class _Column:
@@ -257,7 +287,11 @@ class _Column:
         size = self.dataset.chunks[0]
         for rank in range(start // size, -(-stop // size)):
             low, high = max(start, rank * size), min(stop, (rank + 1) * size)
-            _put(self._chunk(rank)[low - rank * size : high - rank * size], out[low - start : high - start])
+            target = out[low - start : high - start]
+            # a chunk that is used as a whole is used once, and not worth keeping
+            is_whole = len(target) == size and target.dtype == self.dtype and rank not in self._kept
+            if not is_whole or not self._inflate_into(rank, target):
+                _put(self._chunk(rank)[low - rank * size : high - rank * size], target)
 
     def _chunk(self, rank: int) -> NDArray:
         """Return one chunk; a thread that asks for what another one is inflating waits for it."""
@@ -281,21 +315,24 @@ class _Column:
         return made.result()
 
     def _inflate(self, rank: int) -> NDArray:
-        size, n_bytes = self.dataset.chunks[0], self.dtype.itemsize
+        size = self.dataset.chunks[0]
+        chunk = np.empty(size, self.dtype)
+        if self._inflate_into(rank, chunk):
+            return chunk
+        return self.dataset[rank * size : (rank + 1) * size]
+
+    def _inflate_into(self, rank: int, out: NDArray) -> bool:
+        """Inflate a whole chunk; do nothing, and say so, if it was written without its filters."""
+        size = self.dataset.chunks[0]
         mask, data = self.dataset.id.read_direct_chunk((rank * size,))
-        if mask:  # a filter was left out of this chunk
-            return self.dataset[rank * size : (rank + 1) * size]
-        raw = np.frombuffer(isal_zlib.decompress(data, bufsize=size * n_bytes), np.uint8)
-        if not self._filters.shuffle or n_bytes == 1:  # type: ignore[union-attr]
-            return raw.view(self.dtype)
-        planes = raw.reshape(n_bytes, size)
-        if n_bytes != 2:
-            return np.ascontiguousarray(planes.T).reshape(-1).view(self.dtype)
-        # as the line above, in a quarter of the time
-        joined = planes[1].astype("<u2")
-        joined <<= 8
-        joined |= planes[0]
-        return joined.view(self.dtype)
+        if mask:
+            return False
+        raw = np.frombuffer(isal_zlib.decompress(data, bufsize=out.nbytes), np.uint8)
+        if self._filters.shuffle and self.dtype.itemsize > 1:  # type: ignore[union-attr]
+            unshuffle(raw, size, 0, out)
+        else:
+            out[:] = raw.view(self.dtype)
+        return True
 
 
 def _put(found: NDArray, out: NDArray) -> None:

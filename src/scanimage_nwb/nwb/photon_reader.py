@@ -4,6 +4,8 @@ Each series is served as a file of .siff pages that exists only in pieces (see `
 threads and kernels of `siff_reader` do all the rest.
 """
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from scanimage_nwb.errors import FormatError, TimeAxisError, UnsupportedFormatError
 from scanimage_nwb.formats.scanimage_header import ScanImageHeader
 from scanimage_nwb.formats.siff import SiffFacts
-from scanimage_nwb.nwb.photon_file import make_source
+from scanimage_nwb.nwb.photon_file import BrightPixelError, make_source
 from scanimage_nwb.siff_reader import ImParams, SiffReader
 
 __all__ = ["NwbPhotonReader", "open_photons"]
@@ -31,7 +33,8 @@ def open_photons(source: Any, series: str | None = None) -> "NwbPhotonReader":
     Parameters
     ----------
     source : path-like or file object
-        An NWB file (HDF5), or an open binary file such as fsspec gives for a URL.
+        An NWB file (HDF5), or an open binary file such as fsspec gives for a URL: of one that keeps the blocks that it
+        has read (``fsspec.open(url, "rb", cache_type="blockcache")``), only what is asked for is fetched.
     series : str, optional
         Name of one PhotonEventSeries; by default all, each as a colour, in the order of their names.
 
@@ -83,6 +86,20 @@ def _find_series(file: h5py.File, name: str, series: str | None) -> list[h5py.Gr
     return chosen
 
 
+def _minding_bright_pixels(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a method begin anew if it meets a pixel of more than 65,535 photons: such frames are then raw pages."""
+
+    @wraps(method)
+    def read(self: "NwbPhotonReader", *arguments: Any, **options: Any) -> Any:
+        try:
+            return method(self, *arguments, **options)
+        except BrightPixelError:
+            self._open_source(find_bright=True)
+            return method(self, *arguments, **options)
+
+    return read
+
+
 class NwbPhotonReader(SiffReader):
     """Photons of an NWB file with the methods of `SiffReader`; made by `open_photons`.
 
@@ -116,12 +133,23 @@ class NwbPhotonReader(SiffReader):
         columns, rows = (int(size) for size in first["dimension"][:])
         self._recording = _frames_of(name, series, (n_samples, n_planes, len(series)), (rows, columns))  # type: ignore[assignment]
         self._im_params = ImParams(self._recording)  # type: ignore[arg-type]
-        index = self._recording.index  # type: ignore[union-attr]
-        self._source = make_source(series, name, index.file_index, index.page_in_file)
+        self._open_source(find_bright=False)
         self._heights = np.full(self.num_frames, rows)
         self._widths = np.full(self.num_frames, columns)
         self._of_usual_shape = np.ones(self.num_frames, bool)
 
+    def _open_source(self, *, find_bright: bool) -> None:
+        index = self.recording.index
+        name = str(self.recording.paths[0])
+        self._source = make_source(self._series, name, index.file_index, index.page_in_file, find_bright=find_bright)
+
+    get_frames = _minding_bright_pixels(SiffReader.get_frames)
+    get_histogram = _minding_bright_pixels(SiffReader.get_histogram)
+    get_pixel_histogram = _minding_bright_pixels(SiffReader.get_pixel_histogram)
+    sum_masks = _minding_bright_pixels(SiffReader.sum_masks)
+    photons = _minding_bright_pixels(SiffReader.photons)
+
+    @_minding_bright_pixels
     def flim_map(self, *arguments: Any, **options: Any) -> tuple[NDArray, NDArray]:
         """Return the lifetime of every pixel of every frame, as `SiffReader.flim_map`; bin 0 begins at `time_offset`.
 
@@ -137,6 +165,7 @@ class NwbPhotonReader(SiffReader):
         found, counts = super().flim_map(*arguments, **options)
         return self._on_the_axis_of_delay(found, options.get("harmonic", 1)), counts
 
+    @_minding_bright_pixels
     def sum_masks_flim(self, *arguments: Any, **options: Any) -> tuple[NDArray, NDArray]:
         """Return lifetimes within masks, as `SiffReader.sum_masks_flim`; bin 0 begins at `time_offset`.
 

@@ -16,25 +16,31 @@ from pynwb.image import GrayscaleImage
 from pynwb.ophys import CorrectedImageStack, MotionCorrection, TwoPhotonSeries
 from roiextractors import ImagingExtractor
 
-from scanimage_nwb.errors import MetadataError
+from scanimage_nwb.errors import MetadataError, TimeAxisError
+from scanimage_nwb.nwb.aligned_times import AlignedTimes
+from scanimage_nwb.recording import Recording, RecordingAlignment, open_recording
 from scanimage_nwb.registration import FLAGS, RegistrationInfo, read_registration
 
 __all__ = ["RegistrationInterface", "add_registration"]
 
+_SAME_TIME_S = 2e-6
+"""Times this close to those of the series are the same: a rate predicts them to within a microsecond."""
 _SIGN = (
     "Columns: dy (rows, down), dx (columns, right). Positive moves the frame's content towards larger row and column "
     "numbers; it is what numpy.roll applies to a page (rows, columns) to align it with the reference."
 )
 
 
-class RegistrationInterface(BaseDataInterface):
-    """Rigid motion of a recording, written beside its series.
+class RegistrationInterface(AlignedTimes):
+    """Rigid motion of a recording, written beside its series, whose times it shares.
 
     Parameters
     ----------
     file_path : FilePath or DirectoryPath
         What `scanimage-nwb register` wrote, or another program's shifts (see
         `scanimage_nwb.registration.read_registration`).
+    recording_path : FilePath, optional
+        Any file of the recording: says when each frame was taken. Needed only to ask for times, or to set them.
     verbose : bool
         Not used.
     """
@@ -43,18 +49,29 @@ class RegistrationInterface(BaseDataInterface):
     associated_suffixes = (".h5", ".npy", ".hdf5")
     info = "Interface for rigid motion shifts."
 
-    def __init__(self, file_path: FilePath | DirectoryPath, *, verbose: bool = False) -> None:
-        super().__init__(verbose=verbose, file_path=file_path)
+    _recording: Recording | None = None
+
+    def __init__(
+        self,
+        file_path: FilePath | DirectoryPath,
+        *,
+        recording_path: FilePath | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(verbose=verbose, file_path=file_path, recording_path=recording_path)
         self.registration = read_registration(Path(file_path))
+        self._recording = open_recording(recording_path) if recording_path is not None else None
 
     @classmethod
-    def from_info(cls, info: RegistrationInfo) -> "RegistrationInterface":
+    def from_info(cls, info: RegistrationInfo, recording: Recording | None = None) -> "RegistrationInterface":
         """Make an interface of a registration in memory.
 
         Parameters
         ----------
         info : RegistrationInfo
             Shifts.
+        recording : Recording, optional
+            The recording, for the times of its frames.
 
         Returns
         -------
@@ -62,8 +79,42 @@ class RegistrationInterface(BaseDataInterface):
         """
         interface = cls.__new__(cls)
         BaseDataInterface.__init__(interface)
-        interface.registration = info
+        interface.registration, interface._recording = info, recording
         return interface
+
+    @property
+    def recording(self) -> Recording:
+        """The recording whose frames were registered."""
+        if self._recording is None:
+            raise TimeAxisError(
+                "the shifts do not say when their frames were taken; give recording_path, or align the recording's own "
+                "interface only: shifts beside it share its times"
+            )
+        return self._recording
+
+    def get_original_timestamps(self) -> NDArray[np.float64]:
+        """Return when each registered frame was taken, by the recording's own clock.
+
+        Returns
+        -------
+        ndarray of float64, shape (frames,)
+            Seconds.
+
+        Raises
+        ------
+        TimeAxisError
+            If no recording was given, or it is another one, or has no timestamps.
+        """
+        times, pages = self.recording.timestamp_s, self.registration.pages.max(axis=1, initial=0)
+        if times is None or pages.max(initial=0) >= len(times):
+            raise TimeAxisError(
+                f"{self.recording.paths[0]} does not say when the registered frames were taken: it has "
+                f"{'no timestamps' if times is None else f'{len(times)} pages, not {pages.max() + 1}'}"
+            )
+        return times[pages]
+
+    def _on_pulses(self, alignment: RecordingAlignment) -> NDArray[np.float64]:
+        return alignment.page_times_s[self.registration.pages.max(axis=1, initial=0)]
 
     def add_to_nwbfile(
         self,
@@ -91,7 +142,13 @@ class RegistrationInterface(BaseDataInterface):
         MetadataError
             If a series is not there, or has other frames.
         """
-        add_registration(nwbfile, self.registration, series_names=series_names, write_corrected=write_corrected)
+        add_registration(
+            nwbfile,
+            self.registration,
+            series_names=series_names,
+            write_corrected=write_corrected,
+            frame_times_s=self._aligned_s,
+        )
 
 
 def add_registration(
@@ -101,6 +158,7 @@ def add_registration(
     series_names: list[str] | None = None,
     write_corrected: bool = False,
     recording_name: str = "",
+    frame_times_s: NDArray[np.float64] | None = None,
 ) -> None:
     """Add a registration to a file in memory; parameters as for `RegistrationInterface.add_to_nwbfile`.
 
@@ -114,6 +172,8 @@ def add_registration(
         As there.
     recording_name : str
         What tells the recording from others in the same file, in the names of references and corrected movies.
+    frame_times_s : ndarray of float64, shape (frames,), optional
+        Times of the registered frames, if others than those of the series were set.
 
     Raises
     ------
@@ -126,7 +186,8 @@ def add_registration(
         frames = _frames(nwbfile, series, info)
         for column in range(frames.shape[1]):
             suffix = f"Plane{column}" if frames.shape[1] > 1 else ""
-            _add_plane(module, series, info, frames[:, column], suffix)
+            times = _times(series, None if frame_times_s is None else frame_times_s[frames[:, -1]])
+            _add_plane(module, series, info, frames[:, column], suffix, times)
         if write_corrected:
             stacks.append(_corrected(series, info, frames))
     references = f"MotionReferences{recording_name}"
@@ -142,12 +203,16 @@ def add_registration(
 
 
 def _add_plane(
-    module: ProcessingModule, series: TwoPhotonSeries, info: RegistrationInfo, frames: NDArray[np.int64], suffix: str
+    module: ProcessingModule,
+    series: TwoPhotonSeries,
+    info: RegistrationInfo,
+    frames: NDArray[np.int64],
+    suffix: str,
+    times: dict[str, Any],
 ) -> None:
     """Add shifts and quality of one plane of a series."""
     of_plane = f", plane {suffix[5:]}" if suffix else ""
     about = f"Registration of {series.name}{of_plane} by {info.method}"
-    times = _times(series)
     module.add(
         TimeSeries(
             name=f"{series.name}MotionShifts{suffix}",
@@ -208,8 +273,14 @@ def _frames(nwbfile: NWBFile, series: TwoPhotonSeries, info: RegistrationInfo) -
     return found
 
 
-def _times(series: TwoPhotonSeries) -> dict[str, Any]:
-    """Return the times of a series, shared."""
+def _times(series: TwoPhotonSeries, own_s: NDArray[np.float64] | None = None) -> dict[str, Any]:
+    """Return the times of a series, shared, unless others were set."""
+    if own_s is not None:
+        known = series.timestamps
+        if series.rate is not None:
+            known = series.starting_time + np.arange(len(own_s)) / series.rate
+        if not np.allclose(known, own_s, rtol=0, atol=_SAME_TIME_S):
+            return {"timestamps": own_s}
     if series.rate is None:
         return {"timestamps": series}
     return {"rate": series.rate, "starting_time": series.starting_time}

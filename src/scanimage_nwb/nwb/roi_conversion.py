@@ -29,7 +29,7 @@ from scanimage_nwb.roi_traces import (
 from scanimage_nwb.roi_traces.extracting import check_rois
 from scanimage_nwb.whole_file import whole_or_nothing
 
-__all__ = ["STUB_SAMPLES", "RoiOptions", "roi_interfaces", "write_traces"]
+__all__ = ["STUB_SAMPLES", "RoiOptions", "fitting_segmentations", "roi_interfaces", "write_traces"]
 
 STUB_SAMPLES = 100
 """Samples that a try writes."""
@@ -53,6 +53,7 @@ def roi_interfaces(
     *,
     registration: RegistrationInfo | None = None,
     n_samples: int | None = None,
+    suffix: str = "",
 ) -> tuple[RoiTracesInterface, ...]:
     """Return interfaces of masks and their traces.
 
@@ -69,6 +70,8 @@ def roi_interfaces(
         Motion to take off before masks alone are summed.
     n_samples : int, optional
         Take traces of the first samples only.
+    suffix : str
+        Goes behind every name, so that masks of several recordings lie side by side.
 
     Returns
     -------
@@ -85,21 +88,52 @@ def roi_interfaces(
     """
     first = extractors[0]
     found = []
-    for segmentation in _of_these_planes(_read(options, first), first, options):
+    for segmentation in fitting_segmentations(first, options):
         if segmentation.traces:
-            shape = (1 if segmentation.rois.shape[0] == 1 else first.get_num_planes(), *first.get_image_shape())
-            whole = _without_cut_volume(segmentation, first)
-            whole.check_against(first.file_path, first.get_num_samples(), shape)
-            found.append(_with_dff(whole, first, options))
+            found.append(_with_dff(segmentation, first, options))
         else:
-            rois = _placed(segmentation, first, options)
             parts = [_first_samples(extractor, n_samples) for extractor in extractors]
-            found.append(replace(_take_traces(parts, rois, options, registration), path=options.path))
-    suffixes = ["" if rank == 0 else f"Plane{own.plane}" for rank, own in enumerate(found)]
+            found.append(replace(_take_traces(parts, segmentation.rois, options, registration), path=options.path))
+    suffixes = [suffix if rank == 0 else f"{suffix}Plane{own.plane}" for rank, own in enumerate(found)]
     return tuple(
-        RoiTracesInterface.from_segmentation(own, suffix=suffix, sampling_frequency=first.get_sampling_frequency())
-        for own, suffix in zip(found, suffixes, strict=True)
+        RoiTracesInterface.from_segmentation(own, suffix=mark, sampling_frequency=first.get_sampling_frequency())
+        for own, mark in zip(found, suffixes, strict=True)
     )
+
+
+def fitting_segmentations(extractor: ScanImageImagingExtractor, options: RoiOptions) -> list[Segmentation]:
+    """Read masks, and make sure that they are of a recording.
+
+    Parameters
+    ----------
+    extractor : ScanImageImagingExtractor
+        A channel of the recording.
+    options : RoiOptions
+        Masks.
+
+    Returns
+    -------
+    list of Segmentation
+        Those of the planes that are read; masks without traces lie in the volume of the recording.
+
+    Raises
+    ------
+    RoiError
+        If masks or traces do not belong to the recording.
+    FileNotFoundError, FormatError
+        As for `read_segmentations`.
+    """
+    found = []
+    for segmentation in _of_these_planes(_read(options, extractor), extractor, options):
+        if segmentation.traces:
+            n_planes = 1 if segmentation.rois.shape[0] == 1 else extractor.get_num_planes()
+            shape = (n_planes, *extractor.get_image_shape())
+            whole = _without_cut_volume(segmentation, extractor)
+            whole.check_against(extractor.file_path, extractor.get_num_samples(), shape)
+            found.append(whole)
+        else:
+            found.append(replace(segmentation, rois=_placed(segmentation, extractor, options)))
+    return found
 
 
 def _read(options: RoiOptions, extractor: ScanImageImagingExtractor) -> tuple[Segmentation, ...]:

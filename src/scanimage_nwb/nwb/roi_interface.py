@@ -13,10 +13,10 @@ from pynwb.ophys import TwoPhotonSeries
 
 from scanimage_nwb.errors import MetadataError, RoiError
 from scanimage_nwb.extractors.roi_traces import RoiTracesExtractor
-from scanimage_nwb.nwb.interfaces import WholeFileWriting
 from scanimage_nwb.nwb.roi_tables import MaskType, add_images, add_plane_segmentation, add_traces
-from scanimage_nwb.nwb.series import add_imaging_plane
+from scanimage_nwb.nwb.series import add_imaging_plane, share_timestamps
 from scanimage_nwb.nwb.user_metadata import merge_metadata
+from scanimage_nwb.nwb.whole_file_writing import WholeFileWriting
 from scanimage_nwb.roi_traces import Segmentation
 from scanimage_nwb.time_axis import regular_rate
 
@@ -230,7 +230,8 @@ class RoiTracesInterface(WholeFileWriting, BaseSegmentationExtractorInterface):
         stub_samples : int
             See `stub_test`.
         mask_type : {'image', 'pixel', 'voxel'}
-            How masks are written. roiextractors reads images.
+            How masks are written. roiextractors reads images; masks of a volume get voxels, and images as seen from
+            above.
         imaging_series : str, optional
             TwoPhotonSeries whose plane and times these are; by default the first of the file that has as many samples.
 
@@ -252,16 +253,18 @@ class RoiTracesInterface(WholeFileWriting, BaseSegmentationExtractorInterface):
         about.pop("imaging_plane_metadata_key", None)
         table = add_plane_segmentation(nwbfile, own, plane, mask_type=mask_type, **about)
         if traces:
-            times = self._times(series, n_samples)
+            times = self._times(nwbfile, series, n_samples)
             add_traces(nwbfile, table, traces, metadata["Ophys"]["RoiResponses"][key], times)
         add_images(nwbfile, own.images, metadata["Ophys"].get("SegmentationImages", {}).get(key, {}))
 
-    def _times(self, series: TwoPhotonSeries | None, n_samples: int) -> dict[str, Any]:
+    def _times(self, nwbfile: NWBFile, series: TwoPhotonSeries | None, n_samples: int) -> dict[str, Any]:
         """Return times: those that were set, else those of the series, else those of the rate."""
         if self.segmentation_extractor.has_time_vector():
             times = self.get_timestamps()[:n_samples]
             rate = regular_rate(times)
-            return {"timestamps": times} if rate is None else {"rate": rate, "starting_time": float(times[0])}
+            if rate is None:
+                return share_timestamps(nwbfile, {"timestamps": times})
+            return {"rate": rate, "starting_time": float(times[0])}
         if series is None:
             return {"rate": self._rate(), "starting_time": 0.0}
         if series.rate is not None:

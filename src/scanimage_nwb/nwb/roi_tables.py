@@ -20,7 +20,7 @@ from scanimage_nwb.roi_traces import RoiSet, Segmentation
 __all__ = ["MaskType", "add_images", "add_plane_segmentation", "add_traces"]
 
 MaskType = Literal["image", "pixel", "voxel"]
-"""How masks are written: as images, or as lists of pixels or voxels with their weights."""
+"""How masks are written: as images (of volumes with their voxels), or as lists of pixels or voxels with weights."""
 _CHUNK_BYTES = 2_000_000
 _BUFFER_GB = 0.05
 _COLUMN_DESCRIPTIONS = {
@@ -96,7 +96,7 @@ def add_plane_segmentation(
     name, description : str
         Of the table.
     mask_type : {'image', 'pixel', 'voxel'}
-        How masks are written.
+        How masks are written; see above.
 
     Returns
     -------

@@ -1,9 +1,9 @@
-"""Compare every sample of an NWB file with the recording that it came from, bit for bit."""
+"""Compare every sample of an NWB file with the recording that it came from, bit for bit, and its times."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -14,10 +14,11 @@ from pynwb.ophys import TwoPhotonSeries
 
 from scanimage_nwb.errors import FormatError, MetadataError
 from scanimage_nwb.nwb.verifying_photons import first_photon_difference
+from scanimage_nwb.nwb.verifying_times import first_time_difference
 from scanimage_nwb.recording import Recording, open_recording
 from scanimage_nwb.siff_reader import SiffReader
 
-__all__ = ["Difference", "SeriesCheck", "verify_nwbfile"]
+__all__ = ["Difference", "FileChecks", "SeriesCheck", "verify_nwbfile"]
 
 _BLOCK_BYTES = 32_000_000
 
@@ -50,14 +51,23 @@ class SeriesCheck:
     """The first difference, None if all is equal."""
 
 
+class FileChecks(list[SeriesCheck]):
+    """What comparing the series of a file gave, and what of the source is in none of them."""
+
+    missing: tuple[str, ...] = ()
+    """Channels, planes and frames of slices that the source has and the file has not."""
+
+
 def verify_nwbfile(
     path: str | Path, source_paths: Sequence[str | Path], *, series_names: Sequence[str] | None = None
-) -> list[SeriesCheck]:
+) -> FileChecks:
     """Compare the imaging and photon series of an NWB file with the recording they were made from.
 
-    Every pixel of every sample is compared, and the original frame indices with what the source gives. Of a .siff,
+    Every pixel and the time of every sample are compared, and the original frame indices with what the source gives.
+    If times were aligned, the native ones that the file keeps are compared, and the pace of the others. Of a .siff,
     photon counts are compared, whatever type of integer the file holds them in; of a PhotonEventSeries, pixel and delay
-    bin of every photon (delay bins alone, if photons were moved to correct motion).
+    bin of every photon (if photons were moved to correct motion: moved by the shifts in the file, or, if it holds none,
+    delay bins alone).
 
     Parameters
     ----------
@@ -70,8 +80,9 @@ def verify_nwbfile(
 
     Returns
     -------
-    list of SeriesCheck
-        One for each series that came from ScanImage.
+    FileChecks
+        A list of SeriesCheck, one for each series that came from ScanImage; its `missing` names the channels and planes
+        of the source that are in none of them.
 
     Raises
     ------
@@ -85,11 +96,13 @@ def verify_nwbfile(
         open_recording(sources[0], warn=False) if len(sources) == 1 else open_recording(file_paths=sources, warn=False)
     )
     with closing(recording), _open_nwb(Path(path)) as nwbfile:
-        checks = [
-            (_check_series if isinstance(series, TwoPhotonSeries) else _check_photons)(series, pages, recording)
+        ours = [
+            (series, pages)
             for series, pages in _series_with_pages(nwbfile)
             if series_names is None or series.name in series_names
         ]
+        checks = FileChecks(_check(nwbfile, series, pages, recording) for series, pages in ours)
+        checks.missing = _missing(recording, ours)
     if not checks:
         raise MetadataError(
             f"{path} holds no TwoPhotonSeries with original frame indices, and no PhotonEventSeries; expected a file "
@@ -122,6 +135,38 @@ def _series_with_pages(nwbfile: NWBFile) -> Iterator[tuple[TimeSeries, NDArray[n
             yield series, ophys[name].data[:]
 
 
+def _check(nwbfile: NWBFile, series: TimeSeries, last_pages: NDArray[np.int64], recording: Recording) -> SeriesCheck:
+    """Compare the data of one series, and its times."""
+    if isinstance(series, TwoPhotonSeries):
+        check = _check_series(series, last_pages, recording)
+    else:
+        check = _check_photons(nwbfile, series, last_pages, recording)
+    if check.difference is not None:
+        return check
+    native = None if recording.timestamp_s is None else recording.timestamp_s[last_pages]
+    found = first_time_difference(nwbfile, series, native)
+    return check if found is None else replace(check, difference=Difference(series.name, *found))
+
+
+def _missing(recording: Recording, ours: Sequence[tuple[TimeSeries, NDArray[np.int64]]]) -> tuple[str, ...]:
+    """Name the channels, planes and frames of slices whose samples are in no series."""
+    pages = recording.index.sample_pages
+    covered = np.zeros(pages.shape[1:], bool)  # frames of a slice, planes, channels
+    for series, last_pages in ours:
+        found = _expected_pages(series, last_pages, recording)
+        if found is not None:
+            covered |= np.isin(pages, found).any(axis=0)
+    parts: list[str] = []
+    for channel, name in enumerate(recording.channel_names):
+        here = covered[..., channel]
+        if not here.any():
+            parts.append(name)
+            continue
+        parts += [f"plane {plane} of {name}" for plane in np.flatnonzero(~here.any(axis=0))]
+        parts += [f"frame {frame} of each slice of {name}" for frame in np.flatnonzero(~here.any(axis=1))]
+    return tuple(parts)
+
+
 def _check_series(series: TwoPhotonSeries, last_pages: NDArray[np.int64], recording: Recording) -> SeriesCheck:
     """Compare one series, block by block; the next block of the source is read meanwhile."""
     data: h5py.Dataset = series.data
@@ -150,16 +195,35 @@ def _of_another_recording(series: TimeSeries, recording: Recording) -> SeriesChe
     return SeriesCheck(series.name, series.data.shape[0], len(recording.index.sample_pages), 0, difference)
 
 
-def _check_photons(series: TimeSeries, last_pages: NDArray[np.int64], recording: Recording) -> SeriesCheck:
+def _check_photons(
+    nwbfile: NWBFile, series: TimeSeries, last_pages: NDArray[np.int64], recording: Recording
+) -> SeriesCheck:
     """Compare every photon of one series."""
     expected = _expected_pages(series, last_pages, recording)
     if expected is None or not recording.is_siff:
         return _of_another_recording(series, recording)
     reader = SiffReader.from_recording(recording, num_bins=int(series.tcspc_settings.num_bins))
     n_samples = series.data.shape[0]
-    sample, text, n_bytes = first_photon_difference(series, expected[:n_samples], reader)
+    pages = expected[:n_samples]
+    shifts = _shifts_in(nwbfile, last_pages, pages) if series.motion_corrected else None
+    sample, text, n_bytes = first_photon_difference(series, pages, reader, shifts)
     difference = None if sample < 0 else Difference(series.name, sample, text)
     return SeriesCheck(series.name, n_samples, len(expected), n_bytes, difference)
+
+
+def _shifts_in(
+    nwbfile: NWBFile, last_pages: NDArray[np.int64], pages: NDArray[np.int64]
+) -> dict[int, tuple[int, int]] | None:
+    """Return the motion that the file holds for pages (samples, planes); None if it holds none."""
+    n_planes, ophys = pages.shape[1], nwbfile.processing["ophys"]
+    for series, own in _series_with_pages(nwbfile):
+        suffixes = [""] if n_planes == 1 else [f"Plane{plane}" for plane in range(n_planes)]
+        names = [f"{series.name}MotionShifts{suffix}" for suffix in suffixes]
+        if np.array_equal(own, last_pages) and all(name in ophys.data_interfaces for name in names):
+            shifts = np.stack([np.round(ophys[name].data[:]).astype(np.int64) for name in names], axis=1)
+            pairs = ((int(dy), int(dx)) for dy, dx in shifts.reshape(-1, 2))
+            return dict(zip(pages.reshape(-1).tolist(), pairs, strict=True))
+    return None
 
 
 def _pixel_reader(recording: Recording) -> Callable[[NDArray[np.int64]], NDArray]:

@@ -1,22 +1,29 @@
 """Compare every photon of an NWB file with the .siff that it came from."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scanimage_nwb.siff_reader import SiffReader
+from scanimage_nwb.siff_reader.photon_list import Photons
 
 __all__ = ["first_photon_difference"]
 
 _BLOCK_PHOTONS = 1 << 21
 
 
-def first_photon_difference(series: Any, pages: NDArray[np.int64], reader: SiffReader) -> tuple[int, str, int]:
+Shifts = Mapping[int, tuple[int, int]]
+
+
+def first_photon_difference(
+    series: Any, pages: NDArray[np.int64], reader: SiffReader, shifts: Shifts | None = None
+) -> tuple[int, str, int]:
     """Compare photons, block by block; nothing of what wrote them is used.
 
-    Photons of a frame are compared as (pixel, delay bin), in the order of pixels. If motion was corrected, pixels are
-    not those of the source: then the delay bins of each frame are compared.
+    Photons of a frame are compared as (pixel, delay bin), in the order of pixels. If motion was corrected, those of the
+    source are moved by `shifts`; if nobody knows these, the delay bins of each frame are compared.
 
     Parameters
     ----------
@@ -26,6 +33,8 @@ def first_photon_difference(series: Any, pages: NDArray[np.int64], reader: SiffR
         Pages that it was made from.
     reader : SiffReader
         The source.
+    shifts : mapping, optional
+        Page to (dy, dx), if motion was corrected.
 
     Returns
     -------
@@ -50,7 +59,9 @@ def first_photon_difference(series: Any, pages: NDArray[np.int64], reader: SiffR
     while first < len(flat):
         begin = int(ends[first - 1]) if first else 0
         stop = max(first + 1, int(np.searchsorted(ends, begin + _BLOCK_PHOTONS, "right")))
-        frame, text, found = _compare(series, reader, flat[first:stop], ends[first:stop] - begin, begin)
+        source = reader.photons(flat[first:stop], shifts if series.motion_corrected and shifts else {})
+        with_pixels = not series.motion_corrected or shifts is not None
+        frame, text, found = _compare(series, source, flat[first:stop], ends[first:stop] - begin, begin, with_pixels)
         if frame >= 0:
             return (first + frame) // n_planes, text, n_bytes
         n_bytes, first = n_bytes + found, stop
@@ -58,10 +69,9 @@ def first_photon_difference(series: Any, pages: NDArray[np.int64], reader: SiffR
 
 
 def _compare(
-    series: Any, reader: SiffReader, pages: NDArray[np.int64], ends: NDArray[np.int64], begin: int
+    series: Any, source: Photons, pages: NDArray[np.int64], ends: NDArray[np.int64], begin: int, with_pixels: bool
 ) -> tuple[int, str, int]:
     """Compare the photons of some frames; return the first that differs, how, and the bytes compared."""
-    source = reader.photons(pages, {})
     rank_of = np.full(int(pages.max()) + 1, -1, np.int64)
     rank_of[pages] = np.arange(len(pages))
     rank = rank_of[source.frame]
@@ -72,7 +82,7 @@ def _compare(
         return frame, f"{counts[frame]} photons; the source has {expected[frame]} (page {pages[frame]})", 0
     span = slice(begin, begin + int(ends[-1]))
     delay_bin = np.asarray(series.delay_bin[span])
-    if series.motion_corrected:
+    if not with_pixels:
         order = [np.lexsort((delays, rank)) for delays in (delay_bin, source.delay_bin)]
         differ = delay_bin[order[0]] != source.delay_bin[order[1]]
         pixel, own = np.zeros(len(differ), np.int64), order[1]

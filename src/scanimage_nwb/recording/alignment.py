@@ -71,7 +71,8 @@ def align_to_pulses(
     Raises
     ------
     TimeAxisError
-        If pages have no timestamps, or the pulses cannot belong to the recording, or fit it in several ways.
+        If pages have no timestamps, or files count from several clocks, or the pulses cannot belong to the recording,
+        or fit it in several ways.
 
     Examples
     --------
@@ -89,6 +90,13 @@ def align_to_pulses(
             f"{recording.paths[0]}: pages have no timestamps, so that nothing says how far apart pulses must be. Take "
             "the pulses by their original frame index, get_original_frame_indices(per_frame=True), and give the "
             "times with set_aligned_timestamps"
+        )
+    if len(recording.clock_starts) > 1:
+        second = recording.paths[recording.clock_starts[1]]
+        raise TimeAxisError(
+            f"{recording.paths[0]}: the files were timed by {len(recording.clock_starts)} clocks; {second.name} begins "
+            "to count anew. How far apart they are is known by the computers' clocks only, too badly for one train of "
+            "pulses: open the files of each clock as a recording, with file_paths, and align each to its pulses"
         )
     event_times, event_of_page = pulse_events(recording.index, recording.timestamp_s, fires_per)
     try:

@@ -166,6 +166,7 @@ def _assemble(tables: tuple[PageTable, ...], header: ScanImageHeader, tiff_versi
         timestamp_s=_page_times(tables, epochs, new_clock, index, notes),
         epoch=epochs[0],
         tiff_version=tiff_version,
+        clock_starts=tuple(np.flatnonzero(new_clock).tolist()),
     )
     return replace(
         recording, notes=(*notes, *index_notes(recording), *shape_notes(recording), *header_notes(recording))

@@ -43,6 +43,9 @@ class Recording:
     of a .siff in UTC. None if unknown."""
     tiff_version: int
     """ScanImage's version of its TIFF layout; 0 for files without ScanImage's mark."""
+    clock_starts: tuple[int, ...] = (0,)
+    """Ranks of the files that begin to count time anew: acquisitions started one by one, or on several computers. Gaps
+    between them are as right as these computers' clocks."""
     notes: tuple[str, ...] = ()
     """What is not as it should be, and what was done about it."""
     _files: "OrderedDict[int, ReadOnlyFile]" = field(default_factory=OrderedDict, repr=False)

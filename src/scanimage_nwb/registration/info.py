@@ -1,6 +1,7 @@
 """`RegistrationInfo`: the shifts of a recording, with all that is known of them."""
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scanimage_nwb.errors import FormatError, FrameIndexError
+from scanimage_nwb.errors import FormatError, FrameIndexError, ScanImageNwbWarning
 from scanimage_nwb.registration.quality import FLAGS
 
 __all__ = ["FORMAT_NAME", "RegistrationInfo", "as_signed"]
@@ -199,7 +200,8 @@ class RegistrationInfo:
         Parameters
         ----------
         source : mapping
-            As in `source`; ``n_pages`` and ``page_shape`` are compared.
+            As in `source`; ``n_pages`` and ``page_shape`` are compared. Where these agree, but the first file is of
+            another size, there is a warning: a file may be renamed, but not grow.
 
         Raises
         ------
@@ -214,6 +216,14 @@ class RegistrationInfo:
             raise FrameIndexError(f"the registration has a shift of page {last}; {name} has {source['n_pages']} pages")
         if "page_shape" in source and tuple(source["page_shape"]) != tuple(self.shape):
             raise ValueError(f"the registration is of frames of {self.shape}; {name} has {source['page_shape']}")
+        own, given = self.source.get("file_bytes"), source.get("file_bytes")
+        if own is not None and given is not None and own != given:
+            warnings.warn(
+                f"the registration was found in {self.source.get('file_name')} of {own} bytes; {name} has {given}, so "
+                "that it is another recording: register it anew if it moved in its own way",
+                ScanImageNwbWarning,
+                stacklevel=3,
+            )
 
     def save(self, path: str | Path) -> None:
         """Write an HDF5 file.

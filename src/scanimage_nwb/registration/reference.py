@@ -19,7 +19,7 @@ __all__ = ["PlaneReference", "Reference", "build_reference"]
 
 _FIRST_SMOOTHING_PX = 2.2
 """The first template is smoothed at least so, lest noise and fixed patterns hold frames where they are."""
-_ROOM_PX = 4
+_ROOM_PX = 3
 """Shifts beyond the largest one found that are still looked at in the next round."""
 _SETTLED = 2.5e-2
 """Share of frames that may still move when the rounds end."""

@@ -170,6 +170,15 @@ def choose_smoothing(canvas: Canvas) -> float:
     return chosen
 
 
+def _window_sums(values: NDArray, first: int, length: int, n: int) -> NDArray[np.float64]:
+    """Return sums of `length` rows, from row `first` and each of the n - 1 that follow, shape (n, columns)."""
+    sums = np.empty((n, values.shape[1]))
+    sums[0] = values[first : first + length].sum(axis=0, dtype=np.float64)
+    for i in range(1, n):
+        sums[i] = sums[i - 1] + values[first + length + i - 1] - values[first + i - 1]
+    return sums
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Template:
     """A plane's log-template, ready to be compared with frames at shifts up to `max_shift`."""
@@ -202,11 +211,10 @@ class Template:
 
     def log_sums(self, max_shift: int) -> NDArray[np.float64]:
         """Return the logarithm of the brightness that a frame shows at each shift, shape (2 max_shift + 1,) * 2."""
+        first, n_shifts = self.margin - max_shift, 2 * max_shift + 1
         rows, columns = (n - 2 * self.margin for n in self.rate.shape)
-        sums = np.pad(self.rate.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-        first = self.margin - max_shift + np.arange(2 * max_shift + 1)
-        y, x = first[:, np.newaxis], first[np.newaxis]
-        return np.log(sums[y + rows, x + columns] - sums[y, x + columns] - sums[y + rows, x] + sums[y, x])
+        strips = _window_sums(self.rate, first, rows, n_shifts)
+        return np.log(_window_sums(np.ascontiguousarray(strips.T), first, columns, n_shifts).T)
 
     def binned(self, factor: int, max_shift: int) -> "Template":
         """Return the template of frames whose pixels are summed in squares, for shifts up to `max_shift` squares."""
@@ -214,5 +222,5 @@ class Template:
         start = self.margin - margin * factor
         rows, columns = ((n - 2 * self.margin) // factor + 2 * margin for n in self.rate.shape)
         cut = self.rate[start : start + rows * factor, start : start + columns * factor]
-        rate = cut.reshape(rows, factor, columns, factor).sum(axis=(1, 3))
+        rate = cut.reshape(rows, factor, -1).sum(axis=1).reshape(rows, columns, factor).sum(axis=2)
         return Template.from_rate(rate, margin, self.smoothing_px / factor)

@@ -3,6 +3,6 @@
 It reads the NWB file only, and little of it: movies are sampled evenly, and the page says how much of them was read.
 """
 
-from scanimage_nwb.report.page import write_report
+from scanimage_nwb.report.page import need_packages, write_report
 
-__all__ = ["write_report"]
+__all__ = ["need_packages", "write_report"]

@@ -48,7 +48,7 @@ def imaging_section(nwbfile: NWBFile) -> tuple[Section, dict[str, NDArray[np.flo
             group = Group(full_name(series), warnings=[f"Not shown: {error}."])
         else:
             group = _movie(series, sample, most_pixels)
-            mean_images.setdefault(series.imaging_plane.name, sample.mean_image.max(axis=2))
+            mean_images.setdefault(series.imaging_plane.name, sample.mean_image)
         section.groups.append(group)
     if not found:
         elsewhere = ": images of its photons are below" if any(objects_of(nwbfile, "PhotonEventSeries")) else ""
@@ -134,7 +134,7 @@ def _by_depth(series: Any, sample: MovieSample, spacing: tuple[float, ...], fact
     axes.plot(depth, high, "o-", markersize=4, label="bright (99 % of the pixels are darker)")
     axes.plot(depth, middle, "s--", markersize=4, label="median")
     axes.set_ylim(min(0, float(np.nanmin(middle))), float(np.nanmax(high)) * 1.35 or 1)
-    axes.legend(loc="upper right", fontsize=10, frameon=False)
+    drawing.legend()
     axes.set_xlabel("distance from plane 0 (µm)" if known else "plane")
     axes.set_ylabel(f"brightness ({series.unit})")
     if not known:
@@ -164,7 +164,7 @@ def _over_time(series: Any, sample: MovieSample, factor: float, offset: float, g
         axes.fill_between(x, low, high, alpha=0.25, linewidth=0, label="10–90 % of the planes")
         axes.plot(*thinned(x, np.nanmean(values, axis=1)), label="mean of all planes", **look)
     if n_planes > 1:
-        axes.legend(loc="best", fontsize=10, ncols=4, frameon=False)
+        drawing.legend()
     axes.set_xlabel("time (s)" if known else "sample")
     axes.set_ylabel(f"mean ({series.unit})")
     _say_change(values.mean(axis=1), group)

@@ -86,7 +86,7 @@ def _photon_group(series: Any, mean_images: dict[str, NDArray[np.float64]]) -> G
     spacing = micrometres(series.imaging_plane)
     pixel_um = spacing[0] if spacing else None
     n_planes = len(photons.count)
-    mean_images.setdefault(series.imaging_plane.name, photons.count.max(axis=0).T / photons.n_samples)
+    mean_images.setdefault(series.imaging_plane.name, photons.count.transpose(2, 1, 0) / photons.n_samples)
     for plane in range(n_planes):
         name = f"plane {plane}" if n_planes > 1 else "mean image"
         image = photons.count[plane] / photons.n_samples
@@ -193,7 +193,7 @@ def _decay(name: str, decay: NDArray, edges_s: NDArray[np.floating], settings: A
         axes.set_ylim(max(0.5, float(decay[decay > 0].min()) * 0.7), float(decay.max()) * 1.5)
     axes.set_xlabel("delay (ns)")
     axes.set_ylabel(f"photons a bin ({(edges_s[1] - edges_s[0]) * 1e12:.4g} ps)")
-    axes.legend(fontsize=10, frameon=False)
+    drawing.legend()
     group.plots.append(drawing.picture())
     return rise_s
 

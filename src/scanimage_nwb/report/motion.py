@@ -136,7 +136,7 @@ def _drawing(shifts: _Shifts) -> Picture:
             axes.set_ylim(-1.1, 1.1)
     drawing.axes[-1].set_xlabel("time (s)" if known else "sample")
     if 1 < n_planes <= _MOST_LINES:
-        drawing.axes[0].legend(fontsize=10, ncols=4, frameon=False)
+        drawing.legend()
     elif n_planes > 1:
         drawing.axes[0].set_title(f"{n_planes} planes, first dark, last light", fontsize=10)
     return drawing.picture()

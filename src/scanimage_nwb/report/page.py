@@ -23,7 +23,7 @@ from scanimage_nwb.report.rois import rois_section
 from scanimage_nwb.report.timing import timing_section
 from scanimage_nwb.whole_file import whole_or_nothing
 
-__all__ = ["write_report"]
+__all__ = ["need_packages", "write_report"]
 
 
 def write_report(
@@ -81,7 +81,7 @@ def write_report(
         raise IsADirectoryError(f"{report_path} is a folder; name the page to write in it")
     if report_path.exists() and not overwrite:
         raise FileExistsError(f"{report_path} is there already; choose another name, or replace it with --overwrite")
-    _need_packages()
+    need_packages()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pynwb about odd files; the inspector's messages are on the page
         nwbfile = open_nwb(nwbfile_path)
@@ -105,8 +105,14 @@ def write_report(
     return report_path
 
 
-def _need_packages() -> None:
-    """Refuse early, with the way out, if a package that only the report needs is not there."""
+def need_packages() -> None:
+    """Refuse early, with the way out, if a package that only the report needs is not there.
+
+    Raises
+    ------
+    MissingPackageError
+        If matplotlib or jinja2 is not installed.
+    """
     try:
         import jinja2  # noqa: F401
         import matplotlib  # noqa: F401

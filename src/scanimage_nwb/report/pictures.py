@@ -52,12 +52,19 @@ class Drawing:
         import matplotlib as mpl
         from cycler import cycler
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         self.alt, self.caption = alt, caption
         self._style = {**_FONT, "axes.prop_cycle": cycler(color=COLORS)}
         with mpl.rc_context(self._style):
             self.figure = Figure(figsize=(width, height), layout="constrained")
             self.axes: list[Any] = list(self.figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0])
+            self.axes[-1].xaxis.set_major_locator(MaxNLocator(6))  # room for numbers such as 1563.5
+
+    def legend(self) -> None:
+        """Name the lines above the axes, where no line is."""
+        above = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "borderaxespad": 0.2}
+        self.axes[0].legend(**above, fontsize=10, ncols=4, frameon=False, columnspacing=1.2)
 
     def picture(self, *, as_png: bool = False) -> Picture:
         """Return the picture; as PNG where it holds images or very many lines."""

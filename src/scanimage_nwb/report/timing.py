@@ -106,7 +106,7 @@ def _time_line(rows: list[_Row]) -> Picture:
     for rank, row in enumerate(rows):
         low, high = float(np.nanmin(row.seconds)), float(np.nanmax(row.seconds))
         if row.is_series:
-            axes.barh(rank, high - low, left=low, height=0.34, color=COLORS[0], alpha=0.75)
+            axes.barh(rank, high - low, left=low, height=0.34, color=COLORS[0], edgecolor=COLORS[0], linewidth=2)
             for _, start, length in row.gaps[:200]:
                 axes.barh(rank, length, left=start, height=0.5, color="#c00000", edgecolor="#c00000", linewidth=1)
         else:

@@ -29,6 +29,8 @@ _BUFFER_BYTES = 1 << 21
 _BUFFERS_A_JOB = 32
 """Buffers that a thread reads and sums before it hands its sums over: threads that wait often are slow on a busy
 computer."""
+_JOB_BYTES = 1 << 23
+"""Most bytes of the sums of a job."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -223,8 +225,8 @@ def check_rois(rois: RoiSet, shape: tuple[int, ...]) -> None:
     if rois.shape[1:] == tuple(shape[1:]):
         if rois.shape[0] == 1:
             raise RoiError(
-                f"{message}: say which plane they belong to (RoiSet.in_plane; in the shell --roi-plane), or repeat "
-                "them through all (RoiSet.through_planes)"
+                f"{message}: say which plane they belong to (RoiSet.in_plane; in the shell --roi-plane, in a session "
+                "file plane), or repeat them through all (RoiSet.through_planes)"
             )
         raise RoiError(f"{message}: expected masks for each plane of the recording, without flyback")
     turned = " Rows and columns seem to be exchanged." if rois.shape[:0:-1] == tuple(shape[1:]) else ""
@@ -310,7 +312,8 @@ def _iterate(
     """Read and sum frames on several threads, and give their traces in order."""
     n_samples, *sample = source.shape
     summing = Summing(source, pieces, shifts, wrap, max(1, buffer_bytes // (4 * int(np.prod(sample)))))
-    step = summing.step * (_BUFFERS_A_JOB if image_sums is None else 1)
+    fit = min(_BUFFERS_A_JOB, _JOB_BYTES // (8 * pieces.n_rois * summing.step))
+    step = summing.step * (max(1, fit) if image_sums is None else 1)
     starts = iter(range(0, n_samples, step))
     ahead: deque[Future[tuple[NDArray, NDArray]]] = deque()
     pool = ThreadPoolExecutor(_THREADS, "sum-rois")

@@ -18,8 +18,13 @@ _ANY_DELAY = 1 << 32
 
 def roll(pixels: NDArray, shifts: NDArray[np.int64]) -> NDArray:
     """Shift the frames of a TIFF in place and return them."""
+    spare = np.empty(pixels.shape[1:], pixels.dtype)
     for i in np.flatnonzero(shifts.any(axis=1)):
-        pixels[i] = np.roll(pixels[i], tuple(shifts[i]), (0, 1))
+        frame, (dy, dx) = pixels[i], shifts[i].tolist()
+        spare[:] = frame  # half the time of numpy.roll, which makes a new frame each time
+        up, left = len(frame) - dy, frame.shape[1] - dx
+        frame[dy:, dx:], frame[:dy, dx:] = spare[:up, :left], spare[up:, :left]
+        frame[dy:, :dx], frame[:dy, :dx] = spare[:up, left:], spare[up:, left:]
     return pixels
 
 

@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,9 +22,28 @@ from scanimage_nwb.kernels.photon_lists import SPARE_PHOTONS, decode_photons
 from scanimage_nwb.siff_reader.block_plan import BLOCK_BYTES, BlockPlan, plan_blocks, read_block
 from scanimage_nwb.threads import usable_threads
 
-__all__ = ["THREADS", "Block", "PhotonSource", "ReadRequest"]
+__all__ = ["THREADS", "Block", "PhotonSource", "ReadRequest", "on_this_thread"]
 
 THREADS = usable_threads(8)
+
+
+class _Calling(threading.local):
+    """Whether the thread that asks reads by itself."""
+
+    alone = False
+
+
+_CALLING = _Calling()
+
+
+@contextmanager
+def on_this_thread() -> Iterator[None]:
+    """Read without further threads, for a caller that is one of several itself: threads of threads only wait."""
+    before, _CALLING.alone = _CALLING.alone, True
+    try:
+        yield
+    finally:
+        _CALLING.alone = before
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,7 +215,7 @@ class _Run:
 
     def do_all(self) -> int:
         """Do all blocks; return how many photons were dropped, or raise for the first block that failed."""
-        n_threads = min(THREADS, len(self.jobs))
+        n_threads = 1 if _CALLING.alone else min(THREADS, len(self.jobs))
         if n_threads <= 1:
             return self._do_blocks(0)
         with ThreadPoolExecutor(n_threads, thread_name_prefix="siff") as pool:

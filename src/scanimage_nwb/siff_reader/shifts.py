@@ -1,6 +1,7 @@
 """Motion shifts of frames, as whoever reads frames gives them."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,10 @@ def read_shifts(
             f"registration_dict names frame {name!r}; expected whole numbers: JSON makes text of them, so turn them "
             "back with int()"
         )
+    given = [registration.get(page, (0, 0)) for page in pages.tolist()]
+    if all(type(shift) is tuple and len(shift) == 2 and type(shift[0]) is type(shift[1]) is int for shift in given):
+        with suppress(OverflowError):
+            return np.array(given, np.int64).reshape(-1, 2) % np.array(shape)
     for i, page in enumerate(pages.tolist()):
         shift = registration.get(page)
         if shift is not None:

@@ -95,6 +95,7 @@ def write_scanimage_recording(
     page_value: PixelSource | None = None,
     text_padding: int = 2000,
     aux_triggers: Mapping[int, Sequence[float]] | None = None,
+    page_values: Mapping[int, Mapping[str, str]] | None = None,
     keep_pages: bool = True,
 ) -> SyntheticRecording:
     """Write a recording into `folder` and return its truth.
@@ -145,6 +146,9 @@ def write_scanimage_recording(
         Page text is padded with spaces to this many bytes; 0 for none.
     aux_triggers : mapping, optional
         Page ordinal to `auxTrigger0` times in seconds; all channels of that page's frame carry them, as in real files.
+    page_values : mapping, optional
+        Page ordinal to keys of the page text with raw MATLAB text, such as ``{"I2CData": "{{0.5, [1,2]}}"}``, in
+        place of what the text would say; all channels of that page's frame carry them.
     keep_pages : bool
         False returns no pixels, so that memory use does not grow with the recording.
 
@@ -181,7 +185,8 @@ def write_scanimage_recording(
     )
     shared = encode_text(header), encode_text(roi_json(layout)) if with_roi_json else b""
     aux = {page // layout.n_channels: times for page, times in (aux_triggers or {}).items()}
-    texts = _PageTexts(plan, epoch_line(epoch), with_page_text, with_timestamps, text_padding, aux)
+    values = {page // layout.n_channels: raw for page, raw in (page_values or {}).items()}
+    texts = _PageTexts(plan, epoch_line(epoch), with_page_text, with_timestamps, text_padding, aux, values)
     pages = np.empty((len(ordinals) if keep_pages else 0, *shape), np.int16)
     for index, path in enumerate(paths):
         rows = np.flatnonzero(file_index == index)
@@ -285,6 +290,7 @@ class _PageTexts:
     with_timestamps: bool
     padding: int
     aux_of_frame: Mapping[int, Sequence[float]]
+    values_of_frame: Mapping[int, Mapping[str, str]]
 
     def of_frame(self, frame: int) -> bytes:
         """Return the padded, NUL-ended text of a frame's pages; empty if pages have no text."""
@@ -302,6 +308,11 @@ class _PageTexts:
             epoch=self.epoch,
             aux_trigger_s=self.aux_of_frame.get(frame, ()),
         )
+        for key, raw in self.values_of_frame.get(frame, {}).items():
+            before, mark, after = text.partition(f"{key} = ")
+            if not mark:
+                raise ValueError(f"page_values: there is no key {key!r} in the text of a page")
+            text = before + mark + raw + "\n" + after.partition("\n")[2]
         return text.encode().ljust(self.padding) + b"\0"
 
 

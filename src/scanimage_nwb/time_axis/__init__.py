@@ -4,7 +4,7 @@ Times are float64 seconds: of the acquisition's clock, as ScanImage stamps them 
 sync pulses were recorded on.
 """
 
-from scanimage_nwb.time_axis.alignment import AlignmentReport, PulseAlignment, match_pulses
+from scanimage_nwb.time_axis.alignment import match_pulses
 from scanimage_nwb.time_axis.regularity import (
     REGULAR_WITHIN_S,
     TimeGap,
@@ -14,6 +14,7 @@ from scanimage_nwb.time_axis.regularity import (
     regular_rate,
     typical_rate,
 )
+from scanimage_nwb.time_axis.report import AlignmentReport, PulseAlignment
 
 __all__ = [
     "REGULAR_WITHIN_S",

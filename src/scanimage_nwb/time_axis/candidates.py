@@ -3,7 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from scanimage_nwb.time_axis.matching import Clock, EventPattern, PulseGrid, track_clock, track_grid
+from scanimage_nwb.time_axis.matching import (
+    Clock,
+    EventPattern,
+    PulseGrid,
+    fraction_matched,
+    robust_sigma,
+    track_clock,
+    track_grid,
+)
 
 __all__ = ["find_candidates"]
 
@@ -17,8 +25,14 @@ _LANDMARKS = 8
 _MOST_LOST_AT_GAP = 6
 _NEAR = 20
 _FAR = 64
-_PARTS = 4
-_MOST_QUERIES = 20_000_000
+_PARTS = 5
+_ALL_TRIED = 20_000
+"""In trains of no more pulses than this, each is tried; of longer ones those between steps that look alike."""
+_WIDTHS = (16, 128)
+"""Steps that are compared to find them: few, where many pulses are lost; many, where jitter is large."""
+_MOST_ALIKE = 2000
+_LEAST_FRACTION = 0.7
+_SAME = 0.02
 
 
 def find_candidates(events: Floats, pulses: Floats, pattern: EventPattern, max_drift: float, most: int) -> list[Clock]:
@@ -28,11 +42,18 @@ def find_candidates(events: Floats, pulses: Floats, pattern: EventPattern, max_d
         grid = track_grid(pulses, pattern.step_s, max_drift)
         if grid is not None:
             found += _by_ends(events, pattern, grid, most)
-    if len(pattern.unusual):
-        found += _by_gaps(events, pulses, pattern, max_drift)[:most]
+    is_long = len(events) > _ALL_TRIED
     if pattern.slot is None and pattern.is_uneven:
         found += _by_unevenness(events, pulses, pattern, max_drift)[:most]
-    return found
+    if len(pattern.unusual) and not (is_long and found):
+        found += _by_gaps(events, pulses, pattern, max_drift)[:most]
+    return _that_match_many(events, pulses, pattern, found) if is_long else found
+
+
+def _that_match_many(events: Floats, pulses: Floats, pattern: EventPattern, clocks: list[Clock]) -> list[Clock]:
+    """Return the clocks that bring about as many events to pulses as the best of them."""
+    matched = [fraction_matched(events, pulses, clock, 0.25 * pattern.smallest_step_s) for clock in clocks]
+    return [clock for clock, one in zip(clocks, matched, strict=True) if one >= _LEAST_FRACTION * max(matched)]
 
 
 def _by_ends(events: Floats, pattern: EventPattern, grid: PulseGrid, most: int) -> list[Clock]:
@@ -92,18 +113,43 @@ def _by_unevenness(events: Floats, pulses: Floats, pattern: EventPattern, max_dr
     tracked: list[tuple[float, Clock]] = []
     for event in np.unique(np.linspace(0, len(events) - 1, _PARTS + 2).astype(int)[1:-1]).tolist():
         near = events[max(0, event - _FAR) : event + _FAR + 1] - events[event]
-        some = pulses[: _MOST_QUERIES // len(near)]
-        predicted = some[:, None] + near
+        some = _between_alike_steps(events, pulses, event, pattern)
+        predicted = pulses[some, None] + near
         after = np.clip(np.searchsorted(pulses, predicted), 1, len(pulses) - 1)
         late, early = pulses[after] - predicted, predicted - pulses[after - 1]
         residual = np.where(late < early, late, -early)
         residual -= np.median(residual, axis=1, keepdims=True)
         scatter = np.median(np.abs(residual), axis=1)
-        for pulse in np.argsort(scatter, kind="stable")[:2].tolist():
+        for pulse in some[np.argsort(scatter, kind="stable")[: 1 if len(events) > _ALL_TRIED else 2]].tolist():
             clock, fraction = track_clock(events, pulses, (event, pulse), 0.5 * pattern.smallest_step_s, max_drift)
+            if len(events) > _ALL_TRIED and any(_agree(clock, other, events, pattern) for _, other in tracked):
+                return [clock]  # two parts far from each other say the same
             tracked.append((fraction, clock))
     tracked.sort(key=lambda one: -one[0])
     return [clock for _, clock in tracked]
+
+
+def _agree(clock: Clock, other: Clock, events: Floats, pattern: EventPattern) -> bool:
+    """Tell whether two clocks say the same of the first event and the last."""
+    ends = events[[0, -1]]
+    return bool((np.abs(clock(ends) - other(ends)) < _SAME * pattern.step_s).all())
+
+
+def _between_alike_steps(events: Floats, pulses: Floats, event: int, pattern: EventPattern) -> Ints:
+    """Return the pulses between steps like those around an event; steps over lost pulses count as far off, no more."""
+    if len(pulses) <= _ALL_TRIED:
+        return np.arange(len(pulses))
+    most = 4 * robust_sigma(np.diff(events))
+    of_events = np.clip(np.diff(events) - pattern.step_s, -most, most)
+    of_pulses = np.clip(np.diff(pulses) - pattern.step_s, -most, most)
+    squares = np.concatenate([[0.0], np.cumsum(of_pulses**2)])
+    found: list[Ints] = []
+    for width in _WIDTHS:
+        wanted = of_events[max(0, event - width // 2) : event + width // 2]
+        unlike = squares[len(wanted) :] - squares[: -len(wanted)] - 2 * np.correlate(of_pulses, wanted, "valid")
+        best = np.argpartition(unlike, min(_MOST_ALIKE, len(unlike) - 1))[:_MOST_ALIKE]
+        found.append(best + min(event, width // 2))
+    return np.unique(np.concatenate(found))
 
 
 def _gap_pairs(events: Floats, pulses: Floats, pattern: EventPattern, max_drift: float) -> Ints:

@@ -27,9 +27,9 @@ __all__ = [
     "Rarity",
     "evaluate",
     "full_cost",
-    "is_complete",
     "log_odds_against",
     "rarity",
+    "silent_steps",
     "worse_fit",
 ]
 
@@ -39,17 +39,22 @@ Ints = NDArray[np.int64]
 _AT_END = 3.0
 """Cost of a train that begins or ends elsewhere than the recording: 5 %."""
 _PER_LENGTH = 0.1
+_ONE_MORE = 9.5
+"""Most that a pulse just beyond an end costs: one train in ten thousand runs on by one."""
 _COMPLETE = 12.0
 """What it says for a train that it holds exactly as many pulses, end to end, as the recording has events."""
 SILENCE = 32
 """Steps without a pulse in phase that show that a train ends; shifts by fewer are all looked at."""
 _ZONE = 96
 _MOST_EDGES = 24
-_UNEVEN_ZONES = 4
+_UNEVEN_ZONES = 12
 _LEAST_WINDOW = 0.02
 """Fraction of a step within which a shifted match is taken for one, so that shifts are not ruled out too lightly."""
-_IRREGULAR_BY = 2.0
-"""Residuals whose variance differs by this factor tell one match from another."""
+_ENOUGH_RESIDUALS = 100
+_CHANCE_OF_SAME = 5.0
+"""Of residuals of much the same pulses: two standard deviations and a half, were they others."""
+_CHANCE_OF_OTHERS = 20.0
+"""Of residuals of other pulses, as of a recording that was played twice: six standard deviations."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +90,9 @@ class Rarity:
     lost_more: float
     """… and of each further event of the run."""
     extra: float
-    """Of a spurious pulse."""
+    """Of a spurious pulse between the first event and the last …"""
+    extra_at_end: float
+    """… and of one just beyond them that is in phase by chance."""
 
 
 def evaluate(events: Floats, pulses: Floats, pattern: EventPattern, clock: Clock, max_drift: float) -> Hypothesis:
@@ -114,21 +121,25 @@ def rarity(pulses: Floats, found: Hypothesis, pattern: EventPattern) -> Rarity:
     extra[found.pulse[found.matched]] = False
     spurious = pulses[extra]
     first, last = found.predicted_s[0], found.predicted_s[-1]
-    span_s = max(1.0, float(max(pulses[-1], last) - min(pulses[0], first)))
-    near_ends = max(
-        int(((spurious >= first - 1) & (spurious < first)).sum()),
-        int(((spurious > last) & (spurious <= last + 1)).sum()),
-    )
-    per_s = max((len(spurious) + 0.5) / span_s, near_ends)
-    by_chance = min(1.0, per_s * 2 * min(found.window_s, pattern.step_s / 2))
+    n_before = int(((spurious >= first - 1) & (spurious < first)).sum())
+    n_after = int(((spurious > last) & (spurious <= last + 1)).sum())
+    n_inside = int(((spurious >= first) & (spurious <= last)).sum())
+    per_s = (n_inside + 0.5) / max(1.0, float(last - first))
+    in_phase_s = 2 * min(found.window_s, pattern.step_s / 2)
     within = slice(*(np.flatnonzero(found.matched)[[0, -1]] + [0, 1]))
     starts, stops = _runs(~found.matched[within])
     n_runs, n_lost = len(starts), int((stops - starts).sum())
     return Rarity(
         float(np.clip(-np.log((n_runs + 0.5) / (len(found.pulse) + 1)), _AT_END, 10.0)),
         float(np.clip(-np.log((n_lost - n_runs + 0.5) / (n_lost + 1)), _PER_LENGTH, 3.0)),
-        float(np.clip(-np.log(by_chance), _AT_END, 12.0)),
+        _cost_by_chance(per_s * in_phase_s, 12.0),
+        _cost_by_chance(max(per_s, n_before, n_after) * in_phase_s, _ONE_MORE),
     )
+
+
+def _cost_by_chance(expected: float, most: float) -> float:
+    """Return the cost of a pulse where `expected` would be by chance."""
+    return float(np.clip(-np.log(min(1.0, expected)), _AT_END, most))
 
 
 def _runs(mask: NDArray[np.bool_]) -> tuple[Ints, Ints]:
@@ -162,17 +173,35 @@ def cost(
     return total
 
 
-def is_complete(pulses: Floats, found: Hypothesis, pattern: EventPattern) -> bool:
+def _is_complete(pulses: Floats, found: Hypothesis, pattern: EventPattern) -> bool:
     """Tell whether the train holds the first event and the last, and no pulse in phase beyond them."""
+    return min(silent_steps(pulses, found, pattern)) == SILENCE
+
+
+def silent_steps(pulses: Floats, found: Hypothesis, pattern: EventPattern) -> tuple[int, int]:
+    """Return how many steps before the first event, and after the last, hold no pulse in phase, up to SILENCE.
+
+    None, if the first event or the last has no pulse.
+    """
     if not (found.matched[0] and found.matched[-1]):
-        return False
+        return 0, 0
     step = pattern.step_s * found.clock.rate
     reach = (SILENCE + 0.5) * step
     first, last = found.predicted_s[0], found.predicted_s[-1]
     before = first - pulses[slice(*np.searchsorted(pulses, [first - reach, first - found.window_s]))]
     after = pulses[slice(*np.searchsorted(pulses, [last + found.window_s, last + reach], side="right"))] - last
-    beyond = np.concatenate([before, after])
-    return not (np.abs(beyond - np.maximum(1, np.rint(beyond / step)) * step) <= found.window_s).any()
+    silent = []
+    for beyond in (before, after):
+        slot = np.maximum(1, np.rint(beyond / step))
+        in_phase = slot[np.abs(beyond - slot * step) <= found.window_s]
+        silent.append(int(in_phase.min()) - 1 if len(in_phase) else SILENCE)
+    return silent[0], silent[1]
+
+
+def _for_count(rare: Rarity, by: int) -> float:
+    """Return what speaks for a train of the right count against its shift: as many would be lost as are spurious."""
+    lost = rare.lost + rare.lost_more * (by - 1)
+    return float(np.clip(lost + rare.extra_at_end - 2 * _AT_END, 0, _COMPLETE))
 
 
 def full_cost(pulses: Floats, found: Hypothesis, pattern: EventPattern, rare: Rarity, trust_count: bool) -> float:
@@ -181,8 +210,8 @@ def full_cost(pulses: Floats, found: Hypothesis, pattern: EventPattern, rare: Ra
     extra[found.pulse[found.matched]] = False
     span = (float(found.predicted_s[0]), float(found.predicted_s[-1]))
     total = cost(found.matched, pulses[extra], span, pattern.step_s, rare)
-    if trust_count and is_complete(pulses, found, pattern):
-        total -= float(np.clip(rare.lost + rare.extra - 2 * _AT_END, 0, _COMPLETE))
+    if trust_count and _is_complete(pulses, found, pattern):
+        total -= _for_count(rare, 1)
     return total
 
 
@@ -210,30 +239,37 @@ def log_odds_against(
             against.append(own - full_cost(pulses, other, pattern, rare, trust_count) - worse_fit(best, other))
             shifts.append(round(ahead / step))
     zones = _zones(events, pattern)
-    bonus = 0.0
-    if trust_count and is_complete(pulses, best, pattern):
-        bonus = float(np.clip(rare.lost + rare.extra - 2 * _AT_END, 0, _COMPLETE))
+    silent = silent_steps(pulses, best, pattern) if trust_count else (0, 0)
     here = _zone_cost(pulses, best, pattern, rare, zones, 0.0)
     for k in [k for k in range(-SILENCE, SILENCE + 1) if k]:
         if allowed_s[0] <= best.predicted_s[0] + k * step <= allowed_s[1]:
             there = _zone_cost(pulses, best, pattern, rare, zones, k * step)
-            against.append(here[0] - bonus - there[0] - _worse(here[1], there[1], here[2], there[2]))
+            for_count = _for_count(rare, abs(k)) if abs(k) <= silent[int(k > 0)] else 0.0
+            worse = _worse(here[1], there[1], here[2], there[2], _CHANCE_OF_SAME)
+            against.append(here[0] - for_count - there[0] - worse)
             shifts.append(k)
     if not against:
         return -np.inf, 0
     return float(np.logaddexp.reduce(against)), shifts[int(np.argmax(against))]
 
 
-def _worse(sigma_s: float, other_sigma_s: float, n: int, other_n: int) -> float:
-    """Return what speaks against another match for the spread of its residuals, if that is clearly larger."""
+def _worse(sigma_s: float, other_sigma_s: float, n: int, other_n: int, by_chance: float) -> float:
+    """Return what speaks against another match for the spread of its residuals, if that is clearly larger.
+
+    The logarithm of two variances differs by `by_chance` over the square root of their number, and it says nothing.
+    Residuals of neighbours are not independent of each other: each counts a quarter.
+    """
     n = min(n, other_n)
-    ratio = (max(other_sigma_s, 1e-6) / max(sigma_s, 1e-6)) ** 2
-    return 0.5 * n * float(np.log(ratio)) if n >= 100 and ratio >= _IRREGULAR_BY else 0.0
+    if n < _ENOUGH_RESIDUALS:
+        return 0.0
+    larger = 2 * float(np.log(max(other_sigma_s, 1e-6) / max(sigma_s, 1e-6)))
+    return n / 8 * max(0.0, larger - by_chance / np.sqrt(n))
 
 
 def worse_fit(best: Hypothesis, other: Hypothesis) -> float:
     """Return what speaks against another hypothesis for the spread of its residuals."""
-    return _worse(best.sigma_s, other.sigma_s, int(best.matched.sum()), int(other.matched.sum()))
+    n, other_n = int(best.matched.sum()), int(other.matched.sum())
+    return _worse(best.sigma_s, other.sigma_s, n, other_n, _CHANCE_OF_OTHERS)
 
 
 def _zones(events: Floats, pattern: EventPattern) -> list[tuple[int, int]]:
@@ -282,7 +318,15 @@ def _zone_cost(
             pulse, late = nearest_pulses(near, shifted, window_s)
             matched = pulse >= 0
             extra[pulse[matched]] = False
-            lates.append(late[matched])
+            lates.append(_without_line(shifted[matched], late[matched]))
         total += cost(matched, near[extra], span, step, rare, (low == 0, high == n))
     joined = np.concatenate(lates) if lates else np.empty(0)
     return total, float(np.std(joined)) if len(joined) > 1 else np.inf, len(joined)
+
+
+def _without_line(times_s: Floats, late_s: Floats) -> Floats:
+    """Return residuals without the straight line through them: a clock may wander, whatever it is put to."""
+    if len(times_s) < 3:
+        return np.zeros(len(times_s))
+    elapsed = times_s - times_s.mean()
+    return late_s - late_s.mean() - float((elapsed * late_s).sum() / (elapsed**2).sum()) * elapsed

@@ -11,6 +11,7 @@ __all__ = [
     "PulseGrid",
     "describe_events",
     "fit_clock",
+    "fraction_matched",
     "nearest_pulses",
     "robust_sigma",
     "slow_trend",
@@ -83,9 +84,10 @@ class PulseGrid:
 
 
 def robust_sigma(residual: Floats) -> float:
-    """Return the standard deviation of the bulk, from the median of absolute deviations."""
+    """Return the standard deviation of the bulk, from the median of absolute deviations; of many, from every nth."""
     if len(residual) == 0:
         return float("inf")
+    residual = residual[:: max(1, len(residual) // (4 * _ENOUGH))]
     return 1.4826 * float(np.median(np.abs(residual - np.median(residual))))
 
 
@@ -173,6 +175,13 @@ def _within(times: Floats, centre: int, reach_s: float) -> tuple[int, int]:
     """Return the range of times that lie near one of them; it holds the neighbours, however far they are."""
     low, high = np.searchsorted(times, [times[centre] - reach_s, times[centre] + reach_s])
     return max(0, min(int(low), centre - 1)), min(len(times), max(int(high), centre + 2))
+
+
+def fraction_matched(events: Floats, pulses: Floats, clock: Clock, window_s: float) -> float:
+    """Return which part of the events find a pulse, from some of them."""
+    some = clock(events[:: max(1, len(events) // _ENOUGH)])
+    after = np.clip(np.searchsorted(pulses, some), 1, len(pulses) - 1)
+    return float((np.minimum(np.abs(pulses[after] - some), np.abs(some - pulses[after - 1])) <= window_s).mean())
 
 
 def slow_trend(times: Floats, residual: Floats, wanted: Floats) -> Floats:

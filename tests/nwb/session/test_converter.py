@@ -1,5 +1,6 @@
 """A session in one file: names that do not collide, one clock, and no value that nobody gave."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,15 @@ from typing import Any
 import numpy as np
 import pynwb
 import pytest
+import tifffile
+from neuroconv import BaseDataInterface
+from pynwb import TimeSeries
 
 from scanimage_nwb import open_recording
-from scanimage_nwb.errors import MetadataError, SessionFileError, TimeAxisError
+from scanimage_nwb.errors import MetadataError, ScanImageNwbWarning, SessionFileError, TimeAxisError
 from scanimage_nwb.nwb.session import SessionConverter
 from scanimage_nwb.nwb.session.converting import convert_session
+from scanimage_nwb.registration import RegistrationInfo
 from scanimage_nwb.testing import write_scanimage_recording
 from scanimage_nwb.testing.siff_files import write_siff_recording
 
@@ -30,8 +35,20 @@ def describe(folder: Path, text: str) -> Path:
     return folder
 
 
+_OPEN: list[pynwb.NWBHDF5IO] = []
+
+
+@pytest.fixture(autouse=True)
+def _close_files() -> Iterator[None]:
+    yield
+    while _OPEN:
+        _OPEN.pop().close()
+
+
 def read(path: Path) -> Any:
-    return pynwb.NWBHDF5IO(path, "r", load_namespaces=True).read()
+    """Return a file, which is closed after the test."""
+    _OPEN.append(pynwb.NWBHDF5IO(path, "r", load_namespaces=True))
+    return _OPEN[-1].read()
 
 
 ALL = """\
@@ -129,6 +146,66 @@ def test_registration_of_each_recording(folder: Path) -> None:
         assert {f"MotionReferences{word}", f"MotionCorrection{word}", f"TwoPhotonSeries{word}MotionShifts"} <= set(
             items
         )
+
+
+class Treadmill(BaseDataInterface):
+    """What a lab adds."""
+
+    def add_to_nwbfile(self, nwbfile: pynwb.NWBFile, metadata: Any, *, speed: float = 0.0) -> None:
+        nwbfile.add_acquisition(TimeSeries(name="Treadmill", data=[speed] * 3, rate=1.0, unit="m/s"))
+
+
+def test_interface_of_a_lab(folder: Path) -> None:
+    converter = SessionConverter(describe(folder, "timezone: UTC\nrecordings: {name: b, files: b_00001.tif}\n"))
+    converter.add_interface("Treadmill", Treadmill(), speed=2.0)
+    with pytest.raises(ValueError, match="there is an interface 'Treadmill' already; known are Imaging, Treadmill"):
+        converter.add_interface("Treadmill", Treadmill())
+    converter.run_conversion(nwbfile_path=folder / "out.nwb")
+    assert read(folder / "out.nwb").acquisition["Treadmill"].data[0] == 2
+    options = {"Treadmill": {"speed": 3.0}}
+    converter.run_conversion(nwbfile_path=folder / "more.nwb", conversion_options=options)
+    assert read(folder / "more.nwb").acquisition["Treadmill"].data[0] == 3
+
+
+def test_masks_of_two_recordings(folder: Path) -> None:
+    """The first has the names that readers look for; motion is taken off where there is a registration."""
+    labels = np.zeros((8, 10), np.uint16)
+    labels[2:5, 3:6], labels[5:7, 1:3] = 4, 9
+    tifffile.imwrite(folder / "masks.tif", labels)
+    shifts = {page: (1, -1) for page in range(12)}
+    RegistrationInfo.from_shifts(shifts, shape=(8, 10)).save(folder / "reg.h5")
+    text = (
+        "timezone: UTC\nrecordings:\n  - {name: b, files: b_00001.tif}\n  - {name: a, files: a_00001.tif}\n"
+        "registration: {recording: b, file: reg.h5}\n"
+        "rois:\n  - {recording: b, file: masks.tif}\n  - {recording: a, file: masks.tif, dff_window: 1}\n"
+    )
+    with pytest.warns(ScanImageNwbWarning, match="F0 is not above 0"):  # noise
+        made = convert_session(describe(folder, text), folder / "out.nwb", verify=True)
+    nwbfile = read(made.path)
+    ophys = nwbfile.processing["ophys"]
+    pages = open_recording(folder / "b_00001.tif", warn=False).read_pages(np.arange(12)).astype(float)
+    moved = np.roll(pages, (1, -1), axis=(1, 2))
+    found = ophys["Fluorescence"].roi_response_series
+    np.testing.assert_allclose(found["RoiResponseSeries"].data[:, 0], moved[:, 2:5, 3:6].mean(axis=(1, 2)))
+    pages = open_recording(folder / "a_00001.tif", warn=False).read_pages(np.arange(0, 40, 2)).astype(float)
+    np.testing.assert_allclose(found["RoiResponseSeriesA"].data[:, 1], pages[:, 5:7, 1:3].mean(axis=(1, 2)))
+    assert "RoiResponseSeriesChannel2A" in found
+    tables = ophys["ImageSegmentation"].plane_segmentations
+    assert {name: table.imaging_plane.name for name, table in tables.items()} == {
+        "PlaneSegmentation": "ImagingPlaneB",
+        "PlaneSegmentationA": "ImagingPlaneAChannel1",
+    }
+    assert list(ophys["DfOverF"].roi_response_series) == ["RoiResponseSeriesA"]
+    series = nwbfile.acquisition["TwoPhotonSeriesAChannel1"]
+    np.testing.assert_array_equal(found["RoiResponseSeriesA"].get_timestamps(), series.get_timestamps())
+
+
+def test_masks_of_another_recording_are_refused_before_anything_is_written(folder: Path) -> None:
+    np.save(folder / "masks.npy", np.ones((1, 8, 9), bool))
+    text = "timezone: UTC\nrecordings: {name: b, files: b_00001.tif}\nrois: {file: masks.npy}\n"
+    with pytest.raises(SessionFileError, match=r"session\.yaml: rois of b: .*masks\.npy does not fit .*8 x 9"):
+        convert_session(describe(folder, text), folder / "out.nwb")
+    assert not (folder / "out.nwb").exists()
 
 
 def test_metadata_in_layers_and_nothing_invented(folder: Path) -> None:

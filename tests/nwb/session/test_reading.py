@@ -85,6 +85,36 @@ def test_good_file(folder: Path) -> None:
         ("metadata:", "sync: {file: pulses.csv}\nmetadata:", ["line 7: sync does not say of which recording; give"]),
         ("metadata:", "sync: {recording: rum, file: pulses.csv}\nmetadata:", ["line 7: sync.recording rum is no"]),
         ("metadata:", "flim: {recording: run}\nmetadata:", ["line 7: flim.recording run is no recording it can be"]),
+        (
+            "metadata:",
+            "rois: {recording: run}\nmetadata:",
+            ["line 7: rois 1.file is missing; expected masks: a suite2p"],
+        ),
+        (
+            "metadata:",
+            "rois: {file: reg.h5}\nmetadata:",
+            ["line 7: rois does not say of which recording; give recording"],
+        ),
+        (
+            "metadata:",
+            "rois:\n  - recording: run\n    file: reg.h\n    dff_windw: 3\nmetadata:",
+            ["line 10: rois 1.dff_windw is no key here; did you mean dff_window?"],
+        ),
+        (
+            "metadata:",
+            "rois:\n  - recording: run\n    file: reg.h\n    motion_corrected: true\nmetadata:",
+            ["line 9: reg.h is not there; did you mean reg.h5?", "line 10: motion_corrected is true, but run has no"],
+        ),
+        (
+            "metadata:",
+            "rois:\n  - {recording: run, file: reg.h5, plane: -1}\n  - {recording: run, file: reg.h5}\nmetadata:",
+            ["line 8: rois 1.plane is -1; expected plane that masks"],
+        ),
+        (
+            "metadata:",
+            "rois:\n  - {recording: run, file: reg.h5}\n  - {recording: run, file: reg.h5}\nmetadata:",
+            ["line 9: rois has two entries for one recording; leave one"],
+        ),
         ("metadata:", "flim: {motion_corrected: true}\nmetadata:", ["line 7: motion_corrected is true, but flim has"]),
         (
             "metadata:",

@@ -1,10 +1,12 @@
 """`scanimage-nwb init`: what was found is written down, what nobody knows is left blank, and what is written works."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pynwb
 import pytest
+import tifffile
 from click.testing import CliRunner
 
 from scanimage_nwb import open_recording
@@ -44,9 +46,78 @@ def test_what_was_found(folder: Path) -> None:
     assert [(one.recording, one.photons) for one in session.file.flim] == [("siff", True)]
     (sync,) = session.file.sync
     assert (sync.recording, sync.file, sync.name, sync.fires_per) == ("tiff", "daq.csv", "frame clock", "frame")
-    for words in ("broken.tif is left out", "suite2p: regions of suite2p", "file: reg.h5", "30 frames"):
+    for words in ("broken.tif is left out", "regions of suite2p; ", "file: reg.h5", "30 frames"):
         assert words in text
+    assert (session.file.rois, session.file.registration) == ([], [])  # one is empty, the other may be of either
     assert "notes.csv" not in text
+
+
+def label_image(shape: tuple[int, int]) -> np.ndarray:
+    labels = np.zeros(shape, np.uint16)
+    labels[2:6, 3:7], labels[9:12, 1:6] = 1, 7
+    return labels
+
+
+def test_products_go_to_the_recording_that_they_fit(tmp_path: Path) -> None:
+    """Two recordings of different frames: masks, shifts and pulses find theirs; a picture is no label image."""
+    write_scanimage_recording(tmp_path, name="small_00001", n_volumes=30, shape=(16, 12))
+    large = write_scanimage_recording(tmp_path, name="large_00001", n_planes=2, n_volumes=12, shape=(24, 20))
+    tifffile.imwrite(tmp_path / "drawn.tif", label_image((24, 20)))
+    tifffile.imwrite(tmp_path / "mean.tif", np.random.default_rng(0).integers(0, 999, (24, 20), dtype=np.uint16))
+    np.save(tmp_path / "masks.npy", label_image((16, 12)) == 7)
+    np.save(tmp_path / "masks_of_others.npy", label_image((17, 12)))
+    (tmp_path / "cells.json").write_text(
+        '{"rois": [{"polygon": [[18, 20], [19, 20], [19, 23], [18, 23]], "plane": 1}]}'
+    )
+    (tmp_path / "notes.json").write_text('{"rig": 2}')
+    shifts = {page: (1, -2) for page in range(len(large.pages))}
+    RegistrationInfo.from_shifts(shifts, shape=(24, 20)).save(tmp_path / "motion.h5")
+    text = write_session_file(tmp_path, timezone="UTC").read_text()
+    assert [(one.recording, one.file) for one in read_session_file(tmp_path, leave_blanks_out=True).file.rois] == [
+        ("large_00001", "cells.json"),
+        ("small_00001", "masks.npy"),
+    ]
+    document = PlacedYaml(text, tmp_path / "session.yaml")
+    assert document.data["registration"] == [{"recording": "large_00001", "file": "motion.h5"}]
+    assert "label image: 2 masks; another is taken for large_00001\n#     file: drawn.tif" in text
+    assert "# mean.tif is left out: holds no header" in text
+    assert "plane(s) of 17 x 12, and frames" in text
+    assert "notes.json" not in text
+    (tmp_path / "cells.json").unlink()
+    path = write_session_file(tmp_path, timezone="UTC")
+    # which plane a flat label image was drawn in is for people to say
+    assert ("rois", 0, "plane") in PlacedYaml(path.read_text(), path).blanks
+    with pytest.raises(SessionFileError, match=r"rois 1\.plane is still \?\?\?; replace it with plane that masks"):
+        read_session_file(path)
+
+
+def test_what_is_found_is_converted(data_dir: Path, tmp_path: Path) -> None:
+    """A real folder of suite2p, and pulses, beside a recording of its size: init, and convert with no edit at all."""
+    session = tmp_path / "session"
+    written = write_scanimage_recording(session, n_planes=2, n_volumes=250, shape=(128, 128))
+    shutil.copytree(data_dir / "suite2p", session / "suite2p", copy_function=shutil.copyfile)
+    recording = open_recording(written.paths[0], warn=False)
+    assert recording.timestamp_s is not None
+    np.savetxt(session / "pulses.csv", 7 + np.unique(recording.timestamp_s), fmt="%.7f")
+    result = CliRunner().invoke(main, ["init", str(session), "--timezone", "UTC"])
+    for words in ("registration: suite2p, of tiff", "rois: suite2p, of tiff", "sync: pulses.csv, of tiff"):
+        assert words in result.stdout
+    result = CliRunner().invoke(main, ["convert", str(session), "-o", str(tmp_path / "a.nwb"), "--leave-blanks-out"])
+    assert result.exit_code == 0, result.output
+    with pynwb.NWBHDF5IO(tmp_path / "a.nwb", "r") as io:
+        nwbfile = io.read()
+        movie, ophys = nwbfile.acquisition["TwoPhotonSeries"], nwbfile.processing["ophys"]
+        assert movie.get_timestamps()[0] == pytest.approx(7 + recording.timestamp_s[1], abs=1e-6)
+        for plane, suffix in ((0, ""), (1, "Plane1")):
+            series = ophys["Fluorescence"][f"RoiResponseSeries{suffix}"]
+            np.testing.assert_array_equal(series.data[:], np.load(data_dir / "suite2p" / f"plane{plane}" / "F.npy").T)
+            np.testing.assert_array_equal(series.get_timestamps(), movie.get_timestamps())
+            table = ophys["ImageSegmentation"][f"PlaneSegmentation{suffix}"]
+            assert table["image_mask"].data.shape[1:] == (128, 128)
+            # suite2p's yoff and xoff are taken off a position: the shift of a frame is their negative
+            ops = np.load(data_dir / "suite2p" / f"plane{plane}" / "ops.npy", allow_pickle=True).item()
+            shifts = ophys[f"TwoPhotonSeriesMotionShiftsPlane{plane}"].data[:]
+            np.testing.assert_array_equal(shifts, -np.stack([ops["xoff"], ops["yoff"]], axis=1))
 
 
 def test_blanks_are_asked_for_by_name_and_line(folder: Path) -> None:
@@ -111,13 +182,16 @@ def test_command_lists_the_blanks(folder: Path) -> None:
     lines = (folder / "session.yaml").read_text().splitlines()
     listed = [line.split() for line in result.stdout.splitlines() if line.startswith("  line")]
     assert len(listed) > 10
-    for _, number, name in listed:
-        assert lines[int(number.rstrip(":")) - 1].lstrip(" -").startswith(name.rpartition(".")[2])
+    for _, number, *name in listed:
+        assert lines[int(number.rstrip(":")) - 1].lstrip(" -").startswith(name[-1].rpartition(".")[2])
     result = CliRunner().invoke(main, ["convert", str(folder)])
     assert result.exit_code == 1
     assert result.stderr.count("error: ") == len(listed)
+    assert "hint: --leave-blanks-out" in result.stderr
+    for _, number, *name in listed:
+        assert f"session.yaml, line {number} {' '.join(name)} is still ???" in result.stderr
     result = CliRunner().invoke(main, ["convert", str(folder), "--plane", "1", "--leave-blanks-out"])
-    assert "says what is converted; write it there, in place of the option plane" in result.stderr
+    assert "says what is converted; write it there, in place of the option --plane" in result.stderr
 
 
 def test_folder_without_recordings(tmp_path: Path) -> None:

@@ -13,13 +13,14 @@ from typing import Any
 from neuroconv import BaseDataInterface
 from pynwb import NWBFile
 
-from scanimage_nwb.errors import SessionFileError
+from scanimage_nwb.errors import RoiError, SessionFileError
 from scanimage_nwb.nwb.flim_interface import FlimInterface
 from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface
 from scanimage_nwb.nwb.metadata import name_suffix, registry_key
 from scanimage_nwb.nwb.registration import RegistrationInterface, add_registration
-from scanimage_nwb.nwb.session.reading import Session, is_siff
-from scanimage_nwb.nwb.session.schema import FlimEntry, RecordingEntry, RegistrationEntry, SyncEntry
+from scanimage_nwb.nwb.roi_conversion import STUB_SAMPLES, RoiOptions, roi_interfaces
+from scanimage_nwb.nwb.session.reading import SESSION_FILE_NAME, Session, is_siff
+from scanimage_nwb.nwb.session.schema import FlimEntry, RecordingEntry, RegistrationEntry, RoisEntry, SyncEntry
 from scanimage_nwb.nwb.siff_interface import SiffImagingInterface
 from scanimage_nwb.recording import Recording, open_recording
 from scanimage_nwb.registration import RegistrationInfo
@@ -240,6 +241,46 @@ class _Motion(RegistrationInterface):
         )
 
 
+def _add_rois(assembly: Assembly, entry: RoisEntry) -> None:
+    """Add masks of a recording, and their traces."""
+    opened = assembly.of(entry)
+    path = assembly.session.path(entry.file)
+    options = RoiOptions(path, plane=entry.plane, dff_window_s=entry.dff_window)
+    # the names that readers look for are those of the first recording with masks
+    suffix = opened.word if any(isinstance(one, _Masks) for one in assembly.interfaces.values()) else ""
+    moved = entry.motion_corrected is not False and opened.registration is not None
+    masks = _Masks(opened, options, suffix, moved, assembly.session.folder / SESSION_FILE_NAME)
+    assembly.add(_interface_name(opened, "Rois"), masks)
+
+
+class _Masks(BaseDataInterface):
+    """Masks whose traces are taken when they are written."""
+
+    def __init__(
+        self, opened: OpenRecording, options: RoiOptions, suffix: str, moved: bool, session_path: Path
+    ) -> None:
+        super().__init__()
+        self._opened, self._options, self._suffix, self._moved = opened, options, suffix, moved
+        self._session_path = session_path
+
+    def add_to_nwbfile(self, nwbfile: NWBFile, metadata: Mapping[str, Any], *, stub_test: bool = False) -> None:
+        """Add masks and traces on the times of the recording's first channel, whose series must be there."""
+        opened = self._opened
+        series = metadata["Ophys"]["MicroscopySeries"][opened.imaging[0].metadata_key]["name"]
+        try:
+            found = roi_interfaces(
+                [interface.imaging_extractor for interface in opened.imaging],
+                self._options,
+                registration=opened.motion if self._moved else None,
+                n_samples=STUB_SAMPLES if stub_test else None,
+                suffix=self._suffix,
+            )
+        except RoiError as error:
+            raise SessionFileError([f"{self._session_path}: rois of {opened.entry.name}: {error}"]) from error
+        for interface in found:
+            interface.add_to_nwbfile(nwbfile, dict(metadata), imaging_series=series, stub_test=stub_test)
+
+
 def _add_flim(assembly: Assembly, entry: FlimEntry) -> None:
     """Add photons of a .siff, and what follows from them, channel by channel."""
     opened = assembly.of(entry)
@@ -269,6 +310,7 @@ def _add_sync(assembly: Assembly, entry: SyncEntry) -> None:
 SECTIONS: Mapping[str, Callable[[Assembly, Any], None]] = {
     "recordings": _add_recording,
     "registration": _add_registration,
+    "rois": _add_rois,
     "flim": _add_flim,
     "sync": _add_sync,
 }

@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from neuroconv import ConverterPipe
+from neuroconv import BaseDataInterface, ConverterPipe
 from neuroconv.utils import DeepDict
 from pynwb import NWBFile
 
 from scanimage_nwb.errors import SessionFileError
 from scanimage_nwb.nwb.alignment import on_aligned_clock
 from scanimage_nwb.nwb.dandi_naming import dandi_path
-from scanimage_nwb.nwb.interfaces import WholeFileWriting
 from scanimage_nwb.nwb.metadata import session_description
 from scanimage_nwb.nwb.pulse_sources import read_pulse_times
 from scanimage_nwb.nwb.session.assembling import OpenRecording, assemble
 from scanimage_nwb.nwb.session.reading import Session, read_session_file
 from scanimage_nwb.nwb.start_time import with_timezone
 from scanimage_nwb.nwb.user_metadata import merge_metadata, warn_of_unused_entries
+from scanimage_nwb.nwb.whole_file_writing import WholeFileWriting
 
 __all__ = ["SessionConverter", "output_path_of"]
 
@@ -78,6 +78,34 @@ class SessionConverter(WholeFileWriting, ConverterPipe):
     def recordings(self) -> Mapping[str, OpenRecording]:
         """The recordings by their names."""
         return self._assembly.recordings
+
+    def add_interface(self, name: str, interface: BaseDataInterface, **options: Any) -> None:
+        """Write what a lab's own interface holds into the same file, behind what the session file names.
+
+        Its times are its own: they have to be on the clock of the file. Those of the recordings are known by then, as
+        ``recordings[...].interfaces[0].get_timestamps()``.
+
+        Parameters
+        ----------
+        name : str
+            A name that no other interface of the converter has.
+        interface : BaseDataInterface
+            The interface.
+        **options
+            Its conversion options.
+
+        Raises
+        ------
+        ValueError
+            If the name is taken.
+        """
+        if name in self.data_interface_objects:
+            raise ValueError(
+                f"there is an interface {name!r} already; known are {', '.join(self.data_interface_objects)}"
+            )
+        self.align()
+        self._assembly.add(name, interface, **options)
+        self.data_interface_objects[name] = interface
 
     def get_metadata(self) -> DeepDict:
         """Return what files and session file say.
@@ -197,7 +225,8 @@ class SessionConverter(WholeFileWriting, ConverterPipe):
         for prepare in self._assembly.preparations:
             prepare()
         given = conversion_options or {}
-        options = {name: {**own, **given.get(name, {})} for name, own in self._assembly.options.items()}
+        own_options = self._assembly.options
+        options = {name: {**own_options.get(name, {}), **given.get(name, {})} for name in self.data_interface_objects}
         metadata = self.get_metadata() if metadata is None else metadata
         super().add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, conversion_options=options)
 

@@ -1,12 +1,10 @@
 """What lies in a folder that a session file can name: recordings, motion, pulses, segmentations."""
 
 import csv
-import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from scanimage_nwb.errors import FormatError, TimeAxisError
@@ -14,11 +12,11 @@ from scanimage_nwb.inspection import describe_recording, format_description
 from scanimage_nwb.nwb.metadata import device_key
 from scanimage_nwb.nwb.pulse_sources import read_pulse_times
 from scanimage_nwb.nwb.session.finding import names_of_recordings
+from scanimage_nwb.nwb.session.products import FoundProduct, find_masks, find_shifts
 from scanimage_nwb.recording import FiresPer, Recording, align_to_pulses, open_recording
-from scanimage_nwb.registration.info import FORMAT_NAME
 from scanimage_nwb.session_folder import find_recordings, refuse_nothing
 
-__all__ = ["FoundFile", "FoundPulses", "FoundRecording", "Look", "look_at"]
+__all__ = ["FoundPulses", "FoundRecording", "Look", "look_at"]
 
 _PULSE_SUFFIXES = {".csv", ".tsv", ".npy"}
 _FEWEST_PULSES = 5
@@ -46,14 +44,6 @@ class FoundRecording:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundFile:
-    """A file or folder beside the recordings."""
-
-    path: Path
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
 class FoundPulses:
     """Times that may be sync pulses."""
 
@@ -74,8 +64,8 @@ class Look:
     recordings: tuple[FoundRecording, ...]
     left_out: tuple[tuple[Path, str], ...]
     """TIFF and .siff files that belong to no recording, each with the reason."""
-    shifts: tuple[FoundFile, ...]
-    regions: tuple[FoundFile, ...]
+    shifts: tuple[FoundProduct, ...]
+    masks: tuple[FoundProduct, ...]
     pulses: tuple[FoundPulses, ...]
 
 
@@ -102,52 +92,24 @@ def look_at(folder: Path) -> Look:
     for name, files in zip(names_of_recordings(series), series, strict=True):
         recording = open_recording(files[0], warn=False)
         recordings.append(FoundRecording(name, recording, format_description(describe_recording(recording))))
-    shifts, regions = _products(folder)
+    masks = tuple(find_masks(folder, recordings, [path for path, _ in left_out]))
+    others = {path for path, _ in left_out}
+    taken = {one.path for one in masks if one.recording is not None or one.path in others}
     return Look(
-        folder, tuple(recordings), tuple(left_out), tuple(shifts), tuple(regions), tuple(_pulses(folder, recordings))
+        folder,
+        tuple(recordings),
+        tuple((path, reason) for path, reason in left_out if path not in taken),
+        tuple(find_shifts(folder, recordings)),
+        masks,
+        tuple(_pulses(folder, recordings, taken)),
     )
 
 
-def _products(folder: Path) -> tuple[list[FoundFile], list[FoundFile]]:
-    """Return files of shifts, and of regions."""
-    shifts, regions = [], []
-    for path in sorted(folder.iterdir()):
-        suffix = path.suffix.lower()
-        if path.is_dir() and (any(path.glob("plane*/ops.npy")) or any(path.glob("suite2p/plane*/ops.npy"))):
-            shifts.append(FoundFile(path, "shifts of suite2p"))
-        if path.is_dir() and (any(path.glob("plane*/stat.npy")) or any(path.glob("suite2p/plane*/stat.npy"))):
-            regions.append(FoundFile(path, "regions of suite2p"))
-        elif suffix in {".h5", ".hdf5"}:
-            shifts += [FoundFile(path, "shifts of scanimage-nwb register")] if _is_registration(path) else []
-            regions += [FoundFile(path, "CaImAn")] if _is_caiman(path) else []
-        elif suffix == ".roi" or (suffix == ".zip" and re.search("roi", path.name, re.IGNORECASE)):
-            regions.append(FoundFile(path, "regions of ImageJ"))
-        elif suffix in {".npy", ".npz"} and re.search("mask", path.name, re.IGNORECASE):
-            regions.append(FoundFile(path, "masks"))
-    return shifts, regions
-
-
-def _is_registration(path: Path) -> bool:
-    """Tell whether `scanimage-nwb register` wrote a file."""
-    return h5py.is_hdf5(path) and _has(path, lambda file: file.attrs.get("format") == FORMAT_NAME)
-
-
-def _is_caiman(path: Path) -> bool:
-    """Tell whether CaImAn wrote a file."""
-    return h5py.is_hdf5(path) and _has(path, lambda file: "estimates" in file)
-
-
-def _has(path: Path, test: object) -> bool:
-    try:
-        with h5py.File(path, "r") as file:
-            return bool(test(file))  # type: ignore[operator]
-    except OSError:
-        return False
-
-
-def _pulses(folder: Path, recordings: list[FoundRecording]) -> Iterator[FoundPulses]:
+def _pulses(folder: Path, recordings: list[FoundRecording], but_not: Collection[Path]) -> Iterator[FoundPulses]:
     """Yield the trains of increasing times, and which recording each fits."""
     for path in sorted(one for one in folder.iterdir() if one.suffix.lower() in _PULSE_SUFFIXES and one.is_file()):
+        if path in but_not:
+            continue
         for column in _columns(path):
             try:
                 times = read_pulse_times(path, column)
@@ -181,4 +143,4 @@ def _fit(path: Path, column: str | None, times: np.ndarray, recordings: list[Fou
     if not fits or len({name for name, _ in sure}) > 1:
         return FoundPulses(path, column, len(times), None, None, "they fit several recordings" if fits else "")
     _, name, fires_per, text = max(fits, key=lambda fit: (fit[0], -_FIRES_PER.index(fit[2])))
-    return FoundPulses(path, column, len(times), name, fires_per, text.partition("\n")[0])
+    return FoundPulses(path, column, len(times), name, fires_per, text.partition(";")[0])

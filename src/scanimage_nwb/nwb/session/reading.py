@@ -21,13 +21,14 @@ __all__ = [
     "Session",
     "field_description",
     "is_siff",
+    "place_name",
     "read_session_file",
     "session_of",
 ]
 
 SESSION_FILE_NAME = "session.yaml"
 METADATA_FILE_NAME = "metadata.yaml"
-_SECTIONS_OF_A_RECORDING = ("flim", "registration", "sync")
+_SECTIONS_OF_A_RECORDING = ("flim", "registration", "rois", "sync")
 _QUOTES = "; put it in quotes"
 
 
@@ -143,12 +144,12 @@ def _ask(place: Place) -> str:
     """Ask for what a blank stands for."""
     description = field_description(place)
     expected = f" with {description}" if description else ""
-    return f"{_name(place)} is still {BLANK}; replace it{expected}, or delete the line to leave it out"
+    return f"{place_name(place)} is still {BLANK}; replace it{expected}, or delete the line to leave it out"
 
 
 def _say(place: Place, error: Any) -> str:
     """Put an error of pydantic into words."""
-    name, value = _name(place), error["input"]
+    name, value = place_name(place), error["input"]
     if error["type"] == "extra_forbidden":
         known = _known_keys(place[:-1])
         near = difflib.get_close_matches(str(place[-1]), known, n=1)
@@ -164,8 +165,23 @@ def _say(place: Place, error: Any) -> str:
     return f"{name} is {found}; expected {expected}{way_out}" + (f"; did you mean {near[0]}?" if near else "")
 
 
-def _name(place: Place) -> str:
-    """Return a place as people write it, its entries counted from 1."""
+def place_name(place: Place) -> str:
+    """Return a place of a session file as people write it, its entries counted from 1.
+
+    Parameters
+    ----------
+    place : tuple of str and int
+        Keys and ranks from the top.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> place_name(("recordings", 0, "files"))
+    'recordings 1.files'
+    """
     text = ""
     for part in place:
         text += f" {part + 1}" if isinstance(part, int) else f"{'.' if text else ''}{part}"
@@ -281,10 +297,12 @@ def _cross_check(file: SessionFile, folder: Path) -> Iterator[tuple[Place, str]]
     moved = {entry.recording or _candidates(file, entry)[:1] for entry in file.registration if entry.recording} | {
         name for entry in file.registration for name in _candidates(file, entry) if entry.recording is None
     }
-    for rank, flim in enumerate(file.flim):
-        of_this = flim.recording or next(iter(_candidates(file, flim)), None)
-        if flim.motion_corrected and of_this not in moved:
-            yield ("flim", rank, "motion_corrected"), f"motion_corrected is true, but {of_this} has no registration"
+    for section in ("flim", "rois"):
+        for rank, entry in enumerate(getattr(file, section)):
+            of_this = entry.recording or next(iter(_candidates(file, entry)), None)
+            if entry.motion_corrected and of_this not in moved:
+                text = f"motion_corrected is true, but {of_this} has no registration"
+                yield (section, rank, "motion_corrected"), text
 
 
 def _candidates(file: SessionFile, entry: Any) -> list[str]:

@@ -1,6 +1,6 @@
 """What a session file may say: recordings, what is made of them, and the metadata.
 
-A new section needs a class here, a field of `SessionFile`, and a function in `sections`.
+A new section needs a class here, a field of `SessionFile`, and a function in `assembling`.
 """
 
 from typing import Annotated, Any, Literal
@@ -13,6 +13,7 @@ __all__ = [
     "FlimEntry",
     "RecordingEntry",
     "RegistrationEntry",
+    "RoisEntry",
     "SessionFile",
     "SyncEntry",
 ]
@@ -76,6 +77,26 @@ class RegistrationEntry(Part):
     write_corrected: bool = Field(False, description="true or false: the corrected movies too")
 
 
+class RoisEntry(Part):
+    """Masks of a recording, and their traces."""
+
+    recording: str | None = _OF
+    file: str = Field(
+        min_length=1,
+        description="masks: a suite2p folder, CaImAn's .hdf5, a label image (.tif, .npy), a stack of masks (.npy, "
+        ".npz), ImageJ's .roi or .zip, or polygons (.json)",
+    )
+    plane: int | None = Field(None, ge=0, description="plane that masks without one were drawn in, from 0")
+    dff_window: float | None = Field(
+        None, gt=0, description="seconds; adds dF/F, F0 being the 8th percentile of F in a window so long"
+    )
+    motion_corrected: bool | None = Field(
+        None,
+        description="true or false: take the motion of the registration off before masks alone are summed; by default "
+        "true if the recording has a registration",
+    )
+
+
 class SyncEntry(Part):
     """Sync pulses whose clock becomes that of the file."""
 
@@ -105,5 +126,6 @@ class SessionFile(Part):
     registration: Annotated[list[RegistrationEntry], BeforeValidator(_as_list)] = Field(
         [], description="entries of motion"
     )
+    rois: Annotated[list[RoisEntry], BeforeValidator(_as_list)] = Field([], description="entries of masks")
     sync: Annotated[list[SyncEntry], BeforeValidator(_as_list)] = Field([], description="entries of sync pulses")
     metadata: Metadata | None = Field(None, description="NWBFile, Subject, Devices and Ophys")

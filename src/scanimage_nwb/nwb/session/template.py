@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from scanimage_nwb import __version__
 from scanimage_nwb.nwb.metadata import registry_key
 from scanimage_nwb.nwb.session.finding import MOST_FILES_LISTED
 from scanimage_nwb.nwb.session.looking import FoundRecording, Look, look_at
+from scanimage_nwb.nwb.session.products import FoundProduct
 from scanimage_nwb.nwb.session.reading import METADATA_FILE_NAME, SESSION_FILE_NAME, field_description
 from scanimage_nwb.nwb.session.yaml_places import BLANK
 from scanimage_nwb.nwb.user_metadata import EVERY_ENTRY, load_metadata_file
@@ -97,7 +98,8 @@ def _lines(look: Look, timezone: str | None, given: Mapping[str, Any], said: Map
     """Yield the lines of a session file."""
     yield f"# Replace every {BLANK}, or delete its line to leave it out; then: scanimage-nwb convert {look.folder.name}"
     yield "# Paths start at the folder of this file."
-    yield from (f"# {path.name} is left out: {_one_line(reason)}" for path, reason in look.left_out)
+    for path, reason in look.left_out:
+        yield f"# {path.name} is left out: {_one_line(reason.removeprefix(f'{path} '))}"
     yield ""
     if timezone is not None:
         yield _with_comment(f"timezone: {_scalar(timezone)}", "of the computer that recorded")
@@ -110,11 +112,8 @@ def _lines(look: Look, timezone: str | None, given: Mapping[str, Any], said: Map
         yield from _recording_lines(found)
     yield from _flim_lines(look)
     yield from _registration_lines(look)
+    yield from _masks_lines(look)
     yield from _sync_lines(look)
-    if look.regions:
-        yield ""
-        yield "# Regions were found; a session file cannot name them yet:"
-        yield from (f"#   {found.path.name}: {found.what}" for found in look.regions)
     yield ""
     yield from _metadata_lines(look, given, said)
 
@@ -154,21 +153,38 @@ def _flim_lines(look: Look) -> Iterator[str]:
 
 
 def _registration_lines(look: Look) -> Iterator[str]:
-    """Yield the files of shifts; as comments if it is not clear which recording they are of."""
+    """Yield the files of shifts; as comments those that are given to no recording."""
     yield ""
-    names = [found.name for found in look.recordings]
-    if len(look.shifts) == 1 and len(names) == 1:
-        yield "registration:"
-        yield f"  - recording: {names[0]}"
-        yield _with_comment(f"    file: {_scalar(look.shifts[0].path.name)}", look.shifts[0].what)
-        return
-    yield "# registration:"
-    for shifts in look.shifts:
-        yield _with_comment(f"#   - recording: {names[0]}", f"or {', '.join(names[1:])}" if names[1:] else "")
-        yield _with_comment(f"#     file: {_scalar(shifts.path.name)}", shifts.what)
     if not look.shifts:
-        yield f"#   - recording: {names[0]}"
+        yield "# registration:"
+        yield f"#   - recording: {look.recordings[0].name}"
         yield _with_comment("#     register: true", "finds the motion while converting")
+        return
+    yield from _product_lines("registration", look.shifts)
+
+
+def _masks_lines(look: Look) -> Iterator[str]:
+    """Yield the files of masks; as comments those that are given to no recording."""
+    if look.masks:
+        yield ""
+        yield from _product_lines("rois", look.masks)
+
+
+def _product_lines(section: str, products: Sequence[FoundProduct]) -> Iterator[str]:
+    """Yield a section of files beside the recordings; one for each recording, the others as comments."""
+    chosen = {one.recording: one for one in reversed(products) if one.recording is not None}
+    kept = [one for one in products if one in chosen.values()]
+    yield f"{section}:" if kept else f"# {section}:"
+    for one in kept:
+        yield f"  - recording: {one.recording}"
+        yield _with_comment(f"    file: {_scalar(one.path.name)}", one.what)
+        if one.needs_plane:
+            yield _with_comment(f"    plane: {BLANK}", field_description((section, 0, "plane")))
+    for one in products:
+        if one not in kept:
+            reason = one.reason or f"another is taken for {one.recording}"
+            yield _with_comment(f"#   - recording: {one.recording or BLANK}", f"{one.what}; {reason}")
+            yield f"#     file: {_scalar(one.path.name)}"
 
 
 def _sync_lines(look: Look) -> Iterator[str]:

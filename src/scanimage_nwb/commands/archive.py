@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scanimage_nwb.command_line import command
+from scanimage_nwb.commands.options import JSON, PATH, with_options
 
 if TYPE_CHECKING:
     from scanimage_nwb.archive import Finding, Severity
@@ -17,8 +18,8 @@ __all__ = ["dandi", "report", "validate"]
 
 
 @click.command()
-@click.argument("nwbfile_path", metavar="OUT.nwb", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Page to write. Default: OUT.html beside it.")
+@click.argument("nwbfile_path", metavar="OUT.nwb", type=PATH)
+@click.option("-o", "--output", type=PATH, help="Page to write. Default: OUT.html beside it.")
 @command
 def report(nwbfile_path: Path, output: Path | None) -> None:
     """Write an HTML page to look at before a file is uploaded: images, times, motion, lifetimes, checks.
@@ -32,8 +33,8 @@ def report(nwbfile_path: Path, output: Path | None) -> None:
 
 
 @click.command()
-@click.argument("path", metavar="OUT.nwb|DIR", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.argument("path", metavar="OUT.nwb|DIR", type=PATH)
+@with_options(JSON)
 @command
 def validate(path: Path, as_json: bool) -> None:
     """Say what nwbinspector and, if it is installed, the dandi client find, and what to do about it.
@@ -93,10 +94,8 @@ def _short(file: str, path: Path) -> str:
 
 
 @click.command()
-@click.argument("source", metavar="OUT.nwb|DIR", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--output", "dandiset", required=True, type=click.Path(path_type=Path), help="Folder of the dandiset."
-)
+@click.argument("source", metavar="OUT.nwb|DIR", type=PATH)
+@click.option("-o", "--output", "dandiset", required=True, type=PATH, help="Folder of the dandiset.")
 @click.option("--dandiset-id", help="Number of the dandiset, six digits, once it is registered.")
 @click.option("--copy", is_flag=True, help="Copy files. Default: hard links, which take no space.")
 @command

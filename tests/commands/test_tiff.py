@@ -59,6 +59,12 @@ def test_exactly_the_files_named(tmp_path: Path) -> None:
     assert (tifffile.imread(tmp_path / "out.tif", key=slice(None)) == source.pages[:4]).all()
 
 
+def test_a_folder_that_holds_one_recording(written: SyntheticSiff, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    assert run(tmp_path, "-o", tmp_path / "out" / "a.tif").exit_code == 0
+    assert (tifffile.imread(tmp_path / "out" / "a.tif", key=slice(None)) == written.counts).all()
+
+
 def test_what_is_refused(written: SyntheticSiff, tmp_path: Path) -> None:
     before = written.path.read_bytes()
     refused(run(written.path, "-o", written.path, "--overwrite"), "recording itself")

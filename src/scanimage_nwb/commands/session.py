@@ -1,6 +1,5 @@
 """Commands for whole sessions: write a session file, convert what it names, convert many."""
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,37 +8,30 @@ import click
 from click.core import ParameterSource
 
 from scanimage_nwb.command_line import command
+from scanimage_nwb.commands.options import PATH
 from scanimage_nwb.errors import SessionFileError
 
 if TYPE_CHECKING:
     from scanimage_nwb.nwb.session import ConvertedSession
 
-__all__ = ["batch", "convert_session_file", "init", "session_file_in"]
+__all__ = ["batch", "convert_session_file", "init"]
 
-_SAID_BY_THE_SESSION = (
-    "channels",
-    "plane",
-    "slice_sample",
-    "registration",
-    "register_first",
-    "smoothness",
-    "share_planes",
-    "write_corrected",
-    "sync",
-)
-"""Options of `convert` that a session's file has words for."""
-
-_PATH = click.Path(path_type=Path)
+_OPTIONS_OF_A_SESSION = {
+    *("paths", "output", "metadata", "timezone", "leave_blanks_out"),
+    *("stub_test", "overwrite", "verify_after", "report_after", "workers", "cloud", "as_json", "debug"),
+}
+"""What `convert` is told of a session by the command line; the rest is in its file."""
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=_PATH)
+@click.argument("folder", metavar="DIR", type=PATH)
 @click.option("--timezone", help="Time zone of the computer that recorded, such as Europe/Berlin.")
-@click.option("--metadata", type=_PATH, help="YAML file of what is known already; it is written down.")
+@click.option("--metadata", type=PATH, help="YAML file of what is known already; it is written down.")
 @click.option("--overwrite", is_flag=True, help="Replace a session.yaml that somebody has changed.")
 @command
 def init(folder: Path, timezone: str | None, metadata: Path | None, overwrite: bool) -> None:
     """Look at a folder and write its session.yaml: what was found, and blanks for what only you know."""
+    from scanimage_nwb.nwb.session.reading import place_name
     from scanimage_nwb.nwb.session.template import write_session_file
     from scanimage_nwb.nwb.session.yaml_places import PlacedYaml
     from scanimage_nwb.nwb.user_metadata import load_metadata_file
@@ -47,42 +39,20 @@ def init(folder: Path, timezone: str | None, metadata: Path | None, overwrite: b
     known = load_metadata_file(metadata) if metadata else None
     path = write_session_file(folder, timezone=timezone, metadata=known, overwrite=overwrite)
     document = PlacedYaml(path.read_text(encoding="utf-8"), path)
-    names = ", ".join(entry["name"] for entry in document.data["recordings"])
-    click.echo(f"wrote {path}: recordings {names}; {len(document.blanks)} blanks")
+    click.echo(f"wrote {path}")
+    click.echo(f"  recordings: {', '.join(entry['name'] for entry in document.data['recordings'])}")
+    for section in ("registration", "rois", "sync"):
+        for entry in document.data.get(section, []):
+            click.echo(f"  {section}: {entry['file']}, of {entry['recording']}")
+    click.echo(f"  {len(document.blanks)} blanks, which only you can fill in:")
     for place in document.blanks:
-        click.echo(f"  line {document.line(place):3}: {'.'.join(map(str, place))}")
-
-
-def session_file_in(paths: tuple[Path, ...]) -> Path | None:
-    """Return the session file that the arguments of a command name, None if they name recordings.
-
-    Parameters
-    ----------
-    paths : tuple of Path
-        The arguments.
-
-    Returns
-    -------
-    Path or None
-    """
-    if len(paths) != 1:
-        return None
-    if paths[0].suffix.lower() in {".yaml", ".yml"}:
-        return paths[0]
-    path = paths[0] / "session.yaml"
-    return path if path.is_file() else None
+        click.echo(f"  line {document.line(place):3}: {place_name(place)}")
 
 
 def convert_session_file(
-    path: Path,
-    output: Path | None,
-    *,
-    metadata: Path | None,
-    leave_blanks_out: bool,
-    as_json: bool,
-    **options: Any,
+    path: Path, output: Path | None, *, metadata: Path | None, leave_blanks_out: bool, **options: Any
 ) -> "ConvertedSession":
-    """Convert what a session file names, and say so.
+    """Convert what a session file names.
 
     Parameters
     ----------
@@ -94,52 +64,55 @@ def convert_session_file(
         Metadata file that lies under what the session says.
     leave_blanks_out : bool
         Convert although there are blanks.
-    as_json : bool
-        Print JSON.
     **options
         As for `convert_session`.
 
     Returns
     -------
     ConvertedSession
+
+    Raises
+    ------
+    SessionFileError
+        If an option was given that is for the session file to say; or as for `read_session_file`.
     """
     from scanimage_nwb.nwb.session.converting import convert_session
     from scanimage_nwb.nwb.session.reading import read_session_file
+    from scanimage_nwb.nwb.session.yaml_places import BLANK
     from scanimage_nwb.nwb.user_metadata import load_metadata_file
 
-    changed = click.get_current_context()
-    unused = [
-        name for name in _SAID_BY_THE_SESSION if changed.get_parameter_source(name) is ParameterSource.COMMANDLINE
-    ]
-    if unused:
-        raise SessionFileError([f"{path} says what is converted; write it there, in place of the option {unused[0]}"])
-    session = read_session_file(path, leave_blanks_out=leave_blanks_out)
-    made = convert_session(
-        session, output or Path.cwd(), metadata=load_metadata_file(metadata) if metadata else None, **options
-    )
-    size = made.path.stat().st_size
-    if as_json:
-        click.echo(json.dumps({"event": "written", "path": str(made.path), "file_bytes": size}))
-    else:
-        click.echo(f"wrote {made.path} ({size / 1e6:.1f} MB)")
-    for check in made.checks:
-        if as_json:
-            line = {"event": "verified", "series": check.series, "n_samples": check.n_samples}
-            click.echo(json.dumps(line | {"n_bytes": check.n_bytes}))
-        else:
-            text = f"{check.n_samples} samples, {check.n_bytes / 1e6:.1f} MB"
-            click.echo(f"{check.series}: {text}: equal to the source")
-    return made
+    _refuse_options_of_recordings(path)
+    try:
+        session = read_session_file(path, leave_blanks_out=leave_blanks_out)
+    except SessionFileError as error:
+        if any(f"is still {BLANK}" in problem for problem in error.problems):
+            click.echo("hint: --leave-blanks-out converts without what is still blank", err=True)
+        raise
+    known = load_metadata_file(metadata) if metadata else None
+    return convert_session(session, output or Path.cwd(), metadata=known, **options)
+
+
+def _refuse_options_of_recordings(path: Path) -> None:
+    """Refuse what is said on the command line in place of the session file."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        name = option.name or ""
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and name not in _OPTIONS_OF_A_SESSION:
+            raise SessionFileError(
+                [f"{path} says what is converted; write it there, in place of the option {option.opts[0]}"]
+            )
 
 
 @click.command()
-@click.argument("root", type=_PATH)
-@click.option("-o", "--output", "out", required=True, type=_PATH, help="Folder for the NWB files.")
+@click.argument("root", type=PATH)
+@click.option("-o", "--output", "out", required=True, type=PATH, help="Folder for the NWB files.")
 @click.option("--pattern", help="Pattern of the sessions' folders below ROOT, such as 'm*/2025-*'.")
-@click.option("--metadata", type=_PATH, help="YAML file of what all sessions have in common.")
+@click.option("--metadata", type=PATH, help="YAML file of what all sessions have in common.")
 @click.option("--timezone", help="Time zone of the computers that recorded, where a session does not say it.")
 @click.option("--stub-test", is_flag=True, help="Write the first 100 samples of every recording only, for a try.")
 @click.option("--verify", is_flag=True, help="Compare every file with its recordings, bit for bit.")
+@click.option("--report", is_flag=True, help="Write a page to look at, beside every file.")
 @click.option("--leave-blanks-out", is_flag=True, help="Convert sessions that still have blanks.")
 @click.option("--overwrite", is_flag=True, help="Replace files that no batch has written.")
 @click.option("--workers", type=click.IntRange(min=1), help="Sessions at a time; with --slurm, jobs.")

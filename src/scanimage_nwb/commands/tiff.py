@@ -6,15 +6,15 @@ from typing import Literal
 import click
 
 from scanimage_nwb.command_line import command
+from scanimage_nwb.commands.arguments import one_recording
+from scanimage_nwb.commands.options import PATH
 
 __all__ = ["to_tiff"]
 
-_PATH = click.Path(path_type=Path)
-
 
 @click.command("to-tiff")
-@click.argument("paths", nargs=-1, required=True, type=_PATH)
-@click.option("-o", "--output", required=True, type=_PATH, help="TIFF to write.")
+@click.argument("paths", nargs=-1, required=True, type=PATH)
+@click.option("-o", "--output", required=True, type=PATH, help="TIFF to write.")
 @click.option(
     "--layout",
     type=click.Choice(["scanimage", "ome"]),
@@ -22,7 +22,7 @@ _PATH = click.Path(path_type=Path)
     show_default=True,
     help="As ScanImage writes it, with flyback; or OME-TIFF, of complete volumes.",
 )
-@click.option("--registration", type=_PATH, help="Take out the motion in this file (see register).")
+@click.option("--registration", type=PATH, help="Take out the motion in this file (see register).")
 @click.option(
     "--count-dtype",
     type=click.Choice(["uint16", "int16", "uint32"]),
@@ -44,12 +44,14 @@ def to_tiff(
 ) -> None:
     """Write photon counts as a TIFF that ScanImage's readers, Fiji and Python read; delays of photons are lost.
 
-    PATHS is one file of the recording (the others are found beside it), or exactly its files in the order of time.
+    PATHS is one file of the recording (the others are found beside it), exactly its files in the order of time, or a
+    folder that holds one recording.
     """
     from scanimage_nwb.recording import open_recording
     from scanimage_nwb.siff_reader import SiffReader, siff_to_tiff
 
-    recording = open_recording(paths[0]) if len(paths) == 1 else open_recording(file_paths=paths)
+    files = one_recording(paths)
+    recording = open_recording(files[0]) if len(files) == 1 else open_recording(file_paths=files)
     with SiffReader.from_recording(recording) as reader:
         if registration is not None:
             reader.use_registration(registration)
