@@ -18,7 +18,7 @@ RANKS = [
     {"formats", "frame_index", "time_axis"},
     {"kernels"},
     {"command_line"},
-    {"errors", "axes", "threads"},
+    {"errors", "axes", "threads", "whole_file"},
 ]
 """Rooms from the top down; a room imports from lower ranks, and within itself."""
 

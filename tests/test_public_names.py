@@ -27,6 +27,7 @@ EXPORTED = {
     "parse_metadata_v3_8",
     "read_scanimage_metadata",
     "register",
+    "siff_to_tiff",
 }
 
 

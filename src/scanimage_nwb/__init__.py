@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scanimage_nwb.recording import Recording, align_to_pulses, open_recording
     from scanimage_nwb.registration import RegistrationInfo, register
     from scanimage_nwb.roi_traces import RoiSet, extract_photon_traces, extract_traces, read_segmentations
-    from scanimage_nwb.siff_reader import ImParams, SiffReader
+    from scanimage_nwb.siff_reader import ImParams, SiffReader, siff_to_tiff
 
 __version__ = "0.1.0"
 
@@ -49,12 +49,14 @@ __all__ = [
     "read_scanimage_metadata",
     "read_segmentations",
     "register",
+    "siff_to_tiff",
 ]
 
 _HOME = {
     "ImParams": "siff_reader",
     "SiffImagingExtractor": "extractors",
     "SiffReader": "siff_reader",
+    "siff_to_tiff": "siff_reader",
     "Recording": "recording",
     "RegistrationInfo": "registration",
     "ScanImageImagingExtractor": "extractors",

@@ -11,6 +11,7 @@ from scanimage_nwb.commands.archive import dandi, report, validate
 from scanimage_nwb.commands.convert import convert, verify
 from scanimage_nwb.commands.recording import inspect, register, traces
 from scanimage_nwb.commands.session import batch, init
+from scanimage_nwb.commands.tiff import to_tiff
 
 __all__ = ["main", "run_plainly"]
 
@@ -21,5 +22,5 @@ def main() -> None:
     """ScanImage two-photon recordings (TIFF, .siff) to NWB."""
 
 
-for one in (inspect, init, convert, verify, report, validate, dandi, batch, register, traces):
+for one in (inspect, init, convert, verify, report, validate, dandi, batch, register, traces, to_tiff):
     main.add_command(one)

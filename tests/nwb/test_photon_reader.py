@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from scanimage_nwb import SiffReader
+from scanimage_nwb import SiffReader, siff_to_tiff
 from scanimage_nwb.errors import FormatError, FrameIndexError, PhotonRangeError, TimeAxisError, UnsupportedFormatError
 from scanimage_nwb.nwb import FlimInterface, open_photons, write_nwbfile
 from scanimage_nwb.testing.siff_files import write_siff_recording
@@ -326,3 +326,9 @@ def test_a_frame_of_a_url_does_not_fetch_the_file(tmp_path: Path) -> None:
         assert 0 < of_opening[1] < n_bytes < size / 4
         assert of_opening[0] <= 8
         assert n_requests - of_opening[0] <= 6
+
+
+def test_a_tiff_is_made_of_the_siff(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    with open_photons(pair[1]) as found, pytest.raises(UnsupportedFormatError, match=r"neither header.*\.siff"):
+        siff_to_tiff(found, tmp_path / "a.tif")
+    assert not list(tmp_path.iterdir())

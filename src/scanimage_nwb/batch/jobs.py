@@ -359,7 +359,7 @@ def _read_record(job: Job) -> dict[str, Any]:
 
 def _write_record(job: Job, record: Mapping[str, Any]) -> None:
     """Note what a file was made of; the note is whole or as it was."""
-    from scanimage_nwb.nwb.whole_file import whole_or_nothing
+    from scanimage_nwb.whole_file import whole_or_nothing
 
     job.record_path.parent.mkdir(parents=True, exist_ok=True)
     with whole_or_nothing(job.record_path, overwrite=True) as partial:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Literal
 
 from scanimage_nwb.command_line import one_line
-from scanimage_nwb.nwb.whole_file import whole_or_nothing
+from scanimage_nwb.whole_file import whole_or_nothing
 
 __all__ = ["Outcome", "error_path", "format_summary", "write_error", "write_summary"]
 

@@ -16,7 +16,6 @@ from scanimage_nwb.extractors import ScanImageImagingExtractor, SiffImagingExtra
 from scanimage_nwb.nwb.converter import ScanImageConverter
 from scanimage_nwb.nwb.roi_interface import RoiTracesInterface
 from scanimage_nwb.nwb.start_time import EXPECTED_START_TIME
-from scanimage_nwb.nwb.whole_file import whole_or_nothing
 from scanimage_nwb.registration import RegistrationInfo
 from scanimage_nwb.roi_traces import (
     RoiSet,
@@ -28,6 +27,7 @@ from scanimage_nwb.roi_traces import (
     rolling_df_over_f,
 )
 from scanimage_nwb.roi_traces.extracting import check_rois
+from scanimage_nwb.whole_file import whole_or_nothing
 
 __all__ = ["STUB_SAMPLES", "RoiOptions", "fitting_segmentations", "roi_interfaces", "write_traces"]
 

@@ -23,8 +23,8 @@ from pynwb import NWBHDF5IO, NWBFile, TimeSeries
 from scanimage_nwb.nwb.chunk_filters import filters_of
 from scanimage_nwb.nwb.chunk_pipeline import ChunkWriteError, fill_dataset, fill_datasets
 from scanimage_nwb.nwb.progress import ProgressReporter, WriteProgress
-from scanimage_nwb.nwb.whole_file import whole_or_nothing
 from scanimage_nwb.threads import usable_threads
+from scanimage_nwb.whole_file import whole_or_nothing
 
 __all__ = ["write_nwbfile"]
 

@@ -13,7 +13,6 @@ from pynwb import NWBFile
 from scanimage_nwb import __version__
 from scanimage_nwb.archive.naming import open_nwb
 from scanimage_nwb.errors import MissingPackageError
-from scanimage_nwb.nwb.whole_file import whole_or_nothing
 from scanimage_nwb.report.about import about_section, summary_rows
 from scanimage_nwb.report.checks import VerifiedSeries, checks_section
 from scanimage_nwb.report.imaging import imaging_section
@@ -22,6 +21,7 @@ from scanimage_nwb.report.motion import motion_section
 from scanimage_nwb.report.parts import Section
 from scanimage_nwb.report.rois import rois_section
 from scanimage_nwb.report.timing import timing_section
+from scanimage_nwb.whole_file import whole_or_nothing
 
 __all__ = ["need_packages", "write_report"]
 

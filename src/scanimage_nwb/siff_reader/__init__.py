@@ -5,7 +5,7 @@ itself, and which pages a caller means), `frame_methods` and `mask_methods`. Eac
 `frames`, `histograms`, `mask_sums`, `photon_list`; whoever adds a measure of photons adds a job there. A job gives work
 to `photon_blocks`, whose threads read the blocks that `block_plan` cut, and calls a kernel on each. `masks` turns many
 masks into one pass, `shifts` and `registering` tell how frames moved, `im_params` what the header says, `to_tiff`
-writes TIFFs.
+writes TIFFs, laid out by `tiff_layouts`.
 """
 
 from scanimage_nwb.formats.siff_metadata import FRAME_METADATA, AppendedText, EpochFit

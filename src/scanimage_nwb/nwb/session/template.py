@@ -16,7 +16,7 @@ from scanimage_nwb.nwb.session.products import FoundProduct
 from scanimage_nwb.nwb.session.reading import METADATA_FILE_NAME, SESSION_FILE_NAME, field_description
 from scanimage_nwb.nwb.session.yaml_places import BLANK
 from scanimage_nwb.nwb.user_metadata import EVERY_ENTRY, load_metadata_file
-from scanimage_nwb.nwb.whole_file import whole_or_nothing
+from scanimage_nwb.whole_file import whole_or_nothing
 
 __all__ = ["write_session_file"]
 
