@@ -182,3 +182,14 @@ def test_a_method_that_siffpy_scripts_ask_for_and_its_result_are_taken(tmp_path:
         assert shifts == SiffReader(written.path).register("poisson")
     info = reader.registration_info
     assert (SiffReader(written.path).get_frames(registration_dict=info) == reader.get_frames()).all()
+
+
+def test_many_frames_of_a_tiff_are_shifted_in_the_order_asked_for(tmp_path: Path, monkeypatch) -> None:
+    """They are read a few at a time, by several threads."""
+    monkeypatch.setattr("scanimage_nwb.siff_reader.frames._ROLLED_BYTES", 3 * 12 * 16 * 2)
+    written = write_scanimage_recording(tmp_path, n_volumes=40)
+    reader, rng = SiffReader(written.paths[0]), np.random.default_rng(0)
+    frames = rng.permutation(40).tolist()
+    shifts = {page: tuple(rng.integers(-20, 20, 2).tolist()) for page in range(0, 40, 2)}
+    expected = [np.roll(reader.get_frames([page], {})[0], shifts.get(page, (0, 0)), (0, 1)) for page in frames]
+    np.testing.assert_array_equal(reader.get_frames(frames, shifts), expected)

@@ -100,13 +100,15 @@ class Recording:
         """Pages of one channel that a plane gets in each volume."""
         return self.index.layout.frames_per_slice
 
-    def read_pages(self, pages: NDArray[np.int64]) -> NDArray:
+    def read_pages(self, pages: NDArray[np.int64], *, out: NDArray | None = None) -> NDArray:
         """Read pixels.
 
         Parameters
         ----------
         pages : ndarray of int, any shape
             Global page numbers, in any order.
+        out : ndarray, shape (number of pages, rows, columns), optional
+            Memory to read into, C-contiguous and of the recording's type.
 
         Returns
         -------
@@ -125,7 +127,8 @@ class Recording:
             raise FrameIndexError(
                 f"page {outside[0]} was asked for; {self.paths[0]} and its series have {self.n_pages}"
             )
-        out = np.empty((flat.size, *self.page_shape), self.dtype)
+        if out is None:
+            out = np.empty((flat.size, *self.page_shape), self.dtype)
         file_of_page = self.index.file_index[flat]
         bounds = np.flatnonzero(np.diff(file_of_page)) + 1
         for start, stop in zip([0, *bounds.tolist()], [*bounds.tolist(), flat.size], strict=True):

@@ -1,6 +1,8 @@
 """Frames: the photon count of every pixel, and the delay or phasor that its photons have on average."""
 
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -9,23 +11,39 @@ from numpy.typing import NDArray
 from scanimage_nwb.kernels import photon_maps
 from scanimage_nwb.kernels.photon_bytes import OVERFLOW
 from scanimage_nwb.kernels.photon_counts import count_photons
-from scanimage_nwb.siff_reader.photon_blocks import Block, PhotonSource, ReadRequest
+from scanimage_nwb.kernels.rolled_copy import copy_rolled
+from scanimage_nwb.recording import Recording
+from scanimage_nwb.siff_reader.photon_blocks import THREADS, Block, PhotonSource, ReadRequest
 
-__all__ = ["read_counts", "read_delay_map", "read_phasor_map", "roll"]
+__all__ = ["read_counts", "read_delay_map", "read_phasor_map", "read_rolled"]
 
 _ANY_DELAY = 1 << 32
+_ROLLED_BYTES = 1 << 21
+"""Frames of a TIFF that are read before they are shifted: as many as stay in a cache."""
 
 
-def roll(pixels: NDArray, shifts: NDArray[np.int64]) -> NDArray:
-    """Shift the frames of a TIFF in place and return them."""
-    spare = np.empty(pixels.shape[1:], pixels.dtype)
-    for i in np.flatnonzero(shifts.any(axis=1)):
-        frame, (dy, dx) = pixels[i], shifts[i].tolist()
-        spare[:] = frame  # half the time of numpy.roll, which makes a new frame each time
-        up, left = len(frame) - dy, frame.shape[1] - dx
-        frame[dy:, dx:], frame[:dy, dx:] = spare[:up, :left], spare[up:, :left]
-        frame[dy:, :dx], frame[:dy, :dx] = spare[:up, left:], spare[up:, left:]
-    return pixels
+def read_rolled(recording: Recording, pages: NDArray[np.int64], shifts: NDArray[np.int64]) -> NDArray:
+    """Read the frames of a TIFF, each shifted, shape (n, rows, columns); shifts as in a `ReadRequest`."""
+    if not shifts.any():
+        return recording.read_pages(pages)
+    out = np.empty((len(pages), *recording.page_shape), recording.dtype)
+    in_bytes = shifts * np.array([1, out.itemsize])
+    step = max(1, _ROLLED_BYTES // out[0].nbytes)
+    spares = threading.local()
+
+    def work(first: int) -> None:
+        """Read a few pages into memory that stays in a cache, and copy them from there."""
+        if not hasattr(spares, "pages"):
+            spares.pages = np.empty((min(step, len(pages)), *out.shape[1:]), out.dtype)
+        cut = slice(first, min(first + step, len(pages)))
+        read = recording.read_pages(pages[cut], out=spares.pages[: cut.stop - first])
+        copy_rolled(read.view(np.uint8), in_bytes[cut], out[cut].view(np.uint8))
+
+    firsts = range(0, len(pages), step)
+    with ThreadPoolExecutor(max(1, min(THREADS, len(firsts))), thread_name_prefix="roll") as pool:
+        for job in [pool.submit(work, first) for first in firsts]:
+            job.result()
+    return out
 
 
 def read_counts(source: PhotonSource, request: ReadRequest) -> NDArray:
