@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scanimage_nwb.kernels import tiff_chain
+from scanimage_nwb.kernels import page_numbers, tiff_chain
 from scanimage_nwb.testing import write_scanimage_recording
 
 COLUMN = {name: i for i, name in enumerate(tiff_chain.COLUMNS)}
@@ -18,7 +18,7 @@ ALL_BYTES = 1 << 20
 def scan(text: bytes) -> tuple[float, list[int]]:
     """Return the timestamp and the three numbers that the kernel finds in a page text."""
     row = np.full(len(tiff_chain.COLUMNS), -1, np.int64)
-    timestamp = tiff_chain.scan_text(np.frombuffer(text, np.uint8), 0, len(text), row)
+    timestamp = page_numbers.scan_text(np.frombuffer(text, np.uint8), 0, len(text), row)
     names = ("frame_number", "acquisition_number", "frame_in_acquisition")
     return timestamp, [int(row[COLUMN[name]]) for name in names]
 
@@ -82,7 +82,7 @@ def test_every_fact_is_found_whatever_ends_the_lines(ending):
 def test_a_text_that_ends_within_a_number_is_not_read_beyond_its_end():
     data = np.frombuffer(b"frameNumbers = 1234", np.uint8)
     row = np.full(len(tiff_chain.COLUMNS), -1, np.int64)
-    tiff_chain.scan_text(data, 0, 17, row)
+    page_numbers.scan_text(data, 0, 17, row)
     assert row[COLUMN["frame_number"]] == 12
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from scanimage_nwb.errors import FormatError, TruncatedFileError, UnsupportedFormatError
 from scanimage_nwb.formats.files import ReadOnlyFile
-from scanimage_nwb.kernels import tiff_chain
+from scanimage_nwb.kernels import page_numbers, tiff_chain
 
 __all__ = ["PageTable", "Problem", "read_page_table"]
 
@@ -50,7 +50,7 @@ class PageTable:
     file_bytes: int
     """Its size."""
     columns: dict[str, NDArray[np.int64]]
-    """One array of shape (n_pages,) for each of `kernels.tiff_chain.COLUMNS`; -1 for what a page does not say."""
+    """One array of shape (n_pages,) for each of `kernels.page_rows.COLUMNS`; -1 for what a page does not say."""
     timestamp_s: NDArray[np.float64]
     """Frame timestamps in seconds, shape (n_pages,), NaN where there is none."""
     problem: Problem | None = None
@@ -282,7 +282,7 @@ def _read_far_texts(file: ReadOnlyFile, rows: NDArray[np.int64], timestamp_s: ND
     for page in unread:
         n_bytes = min(int(text_bytes[page]), _MAX_TEXT_BYTES)
         text = np.frombuffer(bytearray(file.read(int(text_offset[page]), n_bytes)), np.uint8)  # writable, as blocks
-        timestamp_s[page] = tiff_chain.scan_text(text, 0, len(text), rows[page])
+        timestamp_s[page] = page_numbers.scan_text(text, 0, len(text), rows[page])
 
 
 def _join_strips(
