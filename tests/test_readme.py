@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pynwb
 import pytest
+import tifffile
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,7 +57,7 @@ def test_set_up_is_two_commands() -> None:
 def test_examples_in_their_order(newcomer: Path) -> None:
     """The commands first, as the Python reads what they write."""
     commands = [line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
-    assert len(commands) == 11
+    assert len(commands) == 12
     for command in commands:
         words = shlex.split(command)
         run([sys.executable, *words[1:]] if words[0] == "python" else words, newcomer)
@@ -66,6 +67,9 @@ def test_examples_in_their_order(newcomer: Path) -> None:
     assert "TwoPhotonSeriesSiffChannel2" in page.read_text(encoding="utf-8")
     for name in ("demo.nwb", "photons.nwb", "moved.nwb"):
         assert (newcomer / name).is_file()
+    with tifffile.TiffFile(newcomer / "counts.tif") as tiff:
+        assert (len(tiff.pages), tiff.pages[0].shape) == (240, (64, 64))
+        assert tiff.scanimage_metadata["FrameData"]["SI.VERSION_MAJOR"]
     assert len(blocks("python")) == 7
     printed = run([sys.executable, "-c", "\n".join(blocks("python"))], newcomer)
     assert "(40, 128, 96, 3) 7.5" in printed
