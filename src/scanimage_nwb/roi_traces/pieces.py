@@ -32,7 +32,7 @@ class Pieces:
     n_rois: int
     """Number of masks."""
     words: tuple[NDArray[np.int64], NDArray[np.int32]]
-    """The same pixels by fours: bounds of the pieces, and words; see `kernels.roi_words`."""
+    """The same pixels by sixteens: bounds of the pieces, and words; see `kernels.roi_words`."""
 
     def add_sums(self, frames: NDArray, shifts: NDArray[np.int64], out: NDArray, *, wrap: bool) -> None:
         """Add the sums of all masks in some samples.
@@ -49,7 +49,7 @@ class Pieces:
             Whether pixels moved across an edge come from the other side.
         """
         flat = frames.reshape(*frames.shape[:2], -1)
-        if frames.dtype in (np.int16, np.uint16) and self.weights is None and frames.size >= 4:
+        if frames.dtype in (np.int16, np.uint16) and self.weights is None:
             flip = roi_words.SIGNED if frames.dtype == np.int16 else roi_words.UNSIGNED
             pixels, data = self.pixels, frames.reshape(-1).view(np.uint8)
             roi_words.sum_words(data, self.table, pixels, *self.words, flip, shifts, self.shape[1:], wrap, out)
@@ -117,8 +117,8 @@ def cut_into_pieces(sets: Sequence[RoiSet]) -> Pieces:
 
 
 def _list_words(table: NDArray[np.int64], runs: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return the runs of pieces as words of four pixels."""
-    bounds = np.concatenate([[0], np.cumsum((runs[:, 1] - runs[:, 0] + 3) // 4)]).astype(np.int64)
+    """Return the runs of pieces as words of `WORD_PIXELS` pixels."""
+    bounds = np.concatenate([[0], np.cumsum(-(-(runs[:, 1] - runs[:, 0]) // roi_words.WORD_PIXELS))]).astype(np.int64)
     words = np.empty(bounds[-1], np.int32)
     roi_words.list_words(runs, bounds, words)
     return bounds[np.append(table[:, 8], len(runs))], words
