@@ -37,6 +37,11 @@ class ReadOnlyFile:
         self._lock = threading.Lock()
         self.size = os.fstat(self._descriptor).st_size
 
+    @property
+    def descriptor(self) -> int | None:
+        """The system's number of the file, for kernels that read by themselves; None where there are no such reads."""
+        return self._descriptor if _HAS_PREADV else None
+
     def read_into(self, offset: int, views: list[memoryview]) -> int:
         """Fill `views` one after the other with the bytes from `offset` on.
 

@@ -35,6 +35,8 @@ _RUN_COST = 2
 """What a run costs, measured in photons that are looked at one by one; to look for these costs a sixteenth a pixel."""
 _LANE_BITS = np.uint64(_N_LANES - 1)
 """Photons of a decay's peak come in a row: several tables keep each from waiting for the one before."""
+_FEW_PHOTONS = 1 << 13
+"""A raw page of fewer photons is done sooner with one table."""
 
 
 @numba.njit(cache=True, nogil=True)
@@ -72,29 +74,30 @@ def class_histogram(
     filled = np.empty(classes.shape[1], np.uint32)
     out[:] = 0
     for i in range(len(pages)):
-        page, own, fault = pages[i], plane[i], faults[i]
+        page, own, fault, n_lanes = pages[i], plane[i], faults[i], _N_LANES
         if not lies_in_block(data, page, shape, page[0] == COMPRESSED and not whole, page[0] != PLAIN):
             fault[OUTSIDE_BLOCK] = 1
         elif page[0] == RAW:
             place(shape[0], page[4], shape[1], rows)
             place(shape[1], page[5], np.int64(1), columns)
-            fault[OUTSIDE_PAGE] += _add_raw(data, page, rows, columns, classes[own], lanes)
+            n_lanes = 1 if page[2] // 8 < _FEW_PHOTONS else _N_LANES
+            fault[OUTSIDE_PAGE] += _add_raw(data, page, rows, columns, classes[own], lanes[:n_lanes])
         elif page[0] == COMPRESSED and whole:
             _add_stretch(data, page[1], page[2] // 2, lanes[:, runs[own, 0, 1]])
         elif page[0] == COMPRESSED and 0 < _RUN_COST * runs.shape[1] <= page[2] // 2 + classes.shape[1] // 16:
             fault[MISMATCH] += _add_runs(data, page, shape, runs[own], lanes)
         elif page[0] == COMPRESSED:
             fault[MISMATCH] += _add_filled(data, page, shape, classes[own], lanes, filled)
-        fault[BEYOND_BINS] += _take_beyond(lanes)
+        fault[BEYOND_BINS] += _take_beyond(lanes[:n_lanes])
         if i + 1 == len(pages) or len(out) > 1:
-            _add_lanes(lanes, out[min(i, len(out) - 1)])
+            _add_lanes(lanes[:n_lanes] if len(out) > 1 else lanes, out[min(i, len(out) - 1)])
 
 
 @numba.njit(cache=True, nogil=True)
 def _take_beyond(lanes: NDArray[np.uint32]) -> np.int64:
     """Empty the last column, and return what was in it."""
     n, last = np.int64(0), lanes.shape[2] - 1
-    for lane in range(_N_LANES):
+    for lane in range(len(lanes)):
         for found in range(lanes.shape[1]):
             n += lanes[lane, found, last]
             lanes[lane, found, last] = 0
@@ -106,8 +109,10 @@ def _add_lanes(lanes: NDArray[np.uint32], out: NDArray[np.int64]) -> None:
     """Add the tables up, but for class 0, and empty them."""
     for found in range(out.shape[0]):
         for k in range(out.shape[1]):
-            row = found + 1
-            out[found, k] = np.int64(lanes[0, row, k]) + lanes[1, row, k] + lanes[2, row, k] + lanes[3, row, k]
+            out[found, k] = lanes[0, found + 1, k]
+        for lane in range(1, len(lanes)):
+            for k in range(out.shape[1]):
+                out[found, k] += np.int64(lanes[lane, found + 1, k])
     lanes[:] = 0
 
 
@@ -124,13 +129,16 @@ def _add_raw(
     n_outside, start, last = 0, page[1], np.uint64(lanes.shape[2] - 1)
     height, width = np.uint64(rows.size), np.uint64(columns.size)
     flat, n_classes, n_columns = lanes.reshape(-1), np.uint64(lanes.shape[1]), np.uint64(lanes.shape[2])
+    alone = len(lanes) == 1
     for k in range(page[2] // 8):
         photon = load_u64(data, start + 8 * k)
         y, x = photon >> np.uint64(48), photon >> np.uint64(32) & np.uint64(0xFFFF)
         if y >= height or x >= width:
             n_outside += 1
             continue
-        row = (np.uint64(k) & _LANE_BITS) * n_classes + own[np.uint64(rows[y] + columns[x])]
+        row = np.uint64(own[np.uint64(rows[y] + columns[x])])
+        if not alone:
+            row += (np.uint64(k) & _LANE_BITS) * n_classes
         flat[row * n_columns + min(photon & np.uint64(0xFFFFFFFF), last)] += np.uint32(1)
     return n_outside
 

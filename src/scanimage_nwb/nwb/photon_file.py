@@ -178,6 +178,9 @@ def _find_bright(steps: "_Column", ends: NDArray[np.int64]) -> NDArray[np.int64]
 class _PhotonFile:
     """Pages of one series for one need, as `read_block` reads a file."""
 
+    descriptor = None
+    """There is no file whose bytes are those of pages."""
+
     def __init__(self, columns: _Columns, need: _Need) -> None:
         self.columns, self.need, self.path = columns, need, columns.path
         self._scratch = _Scratch(columns)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scanimage_nwb.errors import TruncatedFileError
 from scanimage_nwb.formats.files import ReadOnlyFile
 from scanimage_nwb.formats.siff import COMPRESSED, RAW, PhotonPages
+from scanimage_nwb.kernels.positioned_reads import read_spans
 
 __all__ = ["BLOCK_BYTES", "BlockPlan", "plan_blocks", "read_block"]
 
@@ -32,8 +33,8 @@ class BlockPlan:
     """Their ranks in the file."""
     rows: NDArray[np.int64]
     """Page rows as the photon kernels take them, shape (n, 6)."""
-    reads: list[tuple[int, int, int]]
-    """Place in the block, offset in the file and length of each read."""
+    reads: NDArray[np.int64]
+    """Place in the block, offset in the file and length of each read, shape (n, 3)."""
     n_bytes: int
     """Size of the block."""
 
@@ -84,12 +85,12 @@ def plan_blocks(
     read = np.cumsum(~joins) - 1
     shift = place[read] - start[heads][read]
     rows = np.column_stack([kind, strip + shift, n_bytes, np.where(kind == RAW, -1, counts_offset + shift), shifts])
-    reads = list(zip(place.tolist(), start[heads].tolist(), sizes.tolist(), strict=True))
+    reads = np.stack([place, start[heads], sizes], axis=1)
     for i in range(len(bounds) - 1):
         begin, end = int(bounds[i]), int(bounds[i + 1])
         own = reads[head_of_block[i] : head_of_block[i + 1]]
         yield BlockPlan(
-            slice(first + begin, first + end), pages[begin:end], rows[begin:end], own, own[-1][0] + own[-1][2]
+            slice(first + begin, first + end), pages[begin:end], rows[begin:end], own, int(own[-1, 0] + own[-1, 2])
         )
 
 
@@ -121,9 +122,16 @@ def read_block(file: ReadOnlyFile, plan: BlockPlan, buffer: NDArray[np.uint8]) -
         If the file became shorter since it was opened.
     """
     view = memoryview(buffer)  # type: ignore[arg-type]
-    for place, offset, n_bytes in plan.reads:
+    done = 0
+    while done < len(plan.reads):
+        if file.descriptor is not None:
+            done += read_spans(file.descriptor, plan.reads[done:], buffer)
+            if done == len(plan.reads):
+                return
+        place, offset, n_bytes = plan.reads[done].tolist()  # one that was cut short, or has no fast way, by Python
         if n_bytes and file.read_into(offset, [view[place : place + n_bytes]]) < n_bytes:
             raise TruncatedFileError(
                 f"{file.path} became shorter since it was opened with {file.size} bytes: byte {offset + n_bytes} is "
                 "not there. Is it still being written or copied?"
             )
+        done += 1
