@@ -71,7 +71,7 @@ def class_histogram(
     rows, columns = np.empty(shape[0], np.int64), np.empty(shape[1], np.int64)
     # The last column takes what lies beyond the last bin, so that no photon needs a branch.
     lanes = np.zeros((_N_LANES, out.shape[1] + 1, num_bins + 1), np.uint32)
-    filled = np.empty(classes.shape[1], np.uint32)
+    filled = np.empty(0, np.uint32)  # made when it is needed: large memory comes from the system, and goes back
     out[:] = 0
     for i in range(len(pages)):
         page, own, fault, n_lanes = pages[i], plane[i], faults[i], _N_LANES
@@ -87,6 +87,8 @@ def class_histogram(
         elif page[0] == COMPRESSED and 0 < _RUN_COST * runs.shape[1] <= page[2] // 2 + classes.shape[1] // 16:
             fault[MISMATCH] += _add_runs(data, page, shape, runs[own], lanes)
         elif page[0] == COMPRESSED:
+            if filled.size == 0:
+                filled = np.empty(classes.shape[1], np.uint32)
             fault[MISMATCH] += _add_filled(data, page, shape, classes[own], lanes, filled)
         fault[BEYOND_BINS] += _take_beyond(lanes[:n_lanes])
         if i + 1 == len(pages) or len(out) > 1:

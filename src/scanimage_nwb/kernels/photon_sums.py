@@ -77,7 +77,8 @@ def sum_classes(
     n_pixels = classes.shape[2]
     rows, columns = np.empty(shape[0], np.int64), np.empty(shape[1], np.int64)
     lanes = np.zeros((4 if out.shape[2] <= _FEW_CLASSES else 1, out.shape[2]), np.uint32)
-    filled, per_column = np.empty(n_pixels, np.uint32), np.empty(shape[1], np.uint32)
+    per_column = np.empty(shape[1], np.uint32)
+    filled = np.empty(0, np.uint32)  # made when it is needed: large memory comes from the system, and goes back
     for i in range(len(pages)):
         page, own = pages[i], classes[plane[i]]
         out[i] = 0
@@ -102,6 +103,8 @@ def sum_classes(
         elif run_cost <= cost:
             total = _sum_runs(data, page, shape, runs[plane[i]], out[i, 0])
         else:
+            if filled.size == 0:
+                filled = np.empty(n_pixels, np.uint32)
             n = find_filled(data, page[3], n_pixels, filled)
             for g in range(len(own)):
                 total = _sum_filled(data, page, shape, own[g], lanes, filled[:n])
