@@ -138,6 +138,27 @@ def test_delays_beyond_the_last_bin_are_counted_within_masks_and_outside(n_runs:
     assert out.sum() == out[0, 0, -1] == (delays[within] < NUM_BINS).sum()
 
 
+def test_raw_pages_of_many_photons_and_of_few() -> None:
+    """They are counted with several tables, and with one; together they add up."""
+    rng, shape, n_classes = np.random.default_rng(0), (16, 12), 4
+    data, rows = b"", []
+    for n in (20_000, 100, 9_000, 0):
+        y, x, delay_bin = (rng.integers(0, most, n).astype(np.uint64) for most in (*shape, NUM_BINS))
+        rows.append([RAW, len(data), 8 * n, -1, int(rng.integers(16)), int(rng.integers(12))])
+        data += (y << np.uint64(48) | x << np.uint64(32) | delay_bin).tobytes()
+    block, table = np.frombuffer(data, np.uint8), np.array(rows)
+    classes, plane = rng.integers(0, n_classes, (1, 192)).astype(np.uint16), np.zeros(4, np.int64)
+    out, pooled = np.empty((4, n_classes - 1, NUM_BINS), np.int64), np.empty((1, n_classes - 1, NUM_BINS), np.int64)
+    faults = np.zeros((4, len(FAULTS)), np.int64)
+    for found in (out, pooled):
+        class_histogram(block, table, shape, NUM_BINS, classes, find_runs(classes), plane, found, faults)
+    for i, row in enumerate(table):
+        pixel, delay_bin = decode_photons_reference(block, row, shape)
+        assert (out[i] == class_histogram_reference(pixel, delay_bin, classes[0], out.shape[1:])).all()
+    assert (pooled[0] == out.sum(axis=0)).all()
+    assert not faults.any()
+
+
 def raw_page(photon: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """Return a block of one raw page."""
     return np.array(photon, "<u8").view(np.uint8), np.array([[RAW, 0, 8 * len(photon), -1, 0, 0]])

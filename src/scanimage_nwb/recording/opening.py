@@ -215,6 +215,8 @@ def _in_order_around(name: str, tables: tuple[PageTable, ...], notes: list[str])
 
     Files are found by their first pages: a copy, or a damaged file, may begin before its neighbour ends.
     """
+    if len(tables) == 1:
+        return tables
     epochs = [file_epoch(table) for table in tables]
     here = next((i for i, table in enumerate(tables) if table.path.name == name), 0)
     breaks = [i for i in range(1, len(tables)) if not _follows(tables[i - 1], tables[i], epochs[i - 1], epochs[i])[0]]
@@ -223,8 +225,8 @@ def _in_order_around(name: str, tables: tuple[PageTable, ...], notes: list[str])
     left_out = [table.path.name for table in (*tables[:start], *tables[stop:])]
     if left_out:
         notes.append(
-            f"{', '.join(left_out)} beside {name} would belong to the recording by name and clock, but does not follow "
-            "in time, and is left out; list the files with file_paths if it belongs to it"
+            f"{', '.join(left_out)} beside {name}: belongs to the recording by name and clock, but does not follow in "
+            "time, and is left out; list the files with file_paths if it belongs to it"
         )
     return tables[start:stop]
 

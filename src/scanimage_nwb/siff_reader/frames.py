@@ -40,7 +40,10 @@ def read_rolled(recording: Recording, pages: NDArray[np.int64], shifts: NDArray[
         copy_rolled(read.view(np.uint8), in_bytes[cut], out[cut].view(np.uint8))
 
     firsts = range(0, len(pages), step)
-    with ThreadPoolExecutor(max(1, min(THREADS, len(firsts))), thread_name_prefix="roll") as pool:
+    if len(firsts) == 1:
+        work(0)  # one frame, at random: threads would cost more than they save
+        return out
+    with ThreadPoolExecutor(min(THREADS, len(firsts)), thread_name_prefix="roll") as pool:
         for job in [pool.submit(work, first) for first in firsts]:
             job.result()
     return out
