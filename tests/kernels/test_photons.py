@@ -1,5 +1,8 @@
 """Photon kernels against their slow twins, on random pages of every kind and shift."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +11,11 @@ from hypothesis import strategies as st
 from scanimage_nwb.kernels import photon_maps
 from scanimage_nwb.kernels.photon_bytes import COMPRESSED, FAULTS, PLAIN, RAW
 from scanimage_nwb.kernels.photon_counts import count_photons
-from scanimage_nwb.kernels.photon_histograms import class_histogram, class_histogram_reference
+from scanimage_nwb.kernels.photon_histograms import (
+    class_histogram,
+    class_histogram_reference,
+    read_class_histogram,
+)
 from scanimage_nwb.kernels.photon_lists import SPARE_PHOTONS, decode_photons, decode_photons_reference
 from scanimage_nwb.kernels.photon_sums import sum_classes, sum_classes_reference
 from scanimage_nwb.siff_reader.masks import find_bands, find_runs
@@ -115,6 +122,41 @@ def test_classes_agree_with_their_reference(
     assert (pooled[0] == out.sum(axis=0)).all()
 
 
+def test_pages_are_counted_as_they_are_read(tmp_path: Path) -> None:
+    """A kernel fills its buffer three times; what cannot be read is told, and what was done before stays."""
+    if not hasattr(os, "pread"):
+        pytest.skip("no reads at a place of a file")
+    rng, shape = np.random.default_rng(3), (5, 7)
+    data, rows = make_block(rng, shape, 6)
+    (tmp_path / "pages").write_bytes(data.tobytes())
+    begins = [min(p for p in row[[1, 3]] if p >= 0) for row in rows] + [data.size]
+    pages, reads = rows.copy(), []
+    for fill in range(3):  # two pages each, the second before the first
+        first, second, end = begins[2 * fill : 2 * fill + 3]
+        reads += [[end - second, first, second - first], [0, second, end - second]]
+        pages[2 * fill, [1, 3]] += end - second - first
+        pages[2 * fill + 1, [1, 3]] -= second
+    pages[:, 3] = np.where(rows[:, 3] < 0, -1, pages[:, 3])
+    fills, classes, plane = np.arange(0, 8, 2).repeat(2).reshape(4, 2), rng.integers(0, 3, (1, 35)), np.zeros(6, int)
+    classes = classes.astype(np.uint16)
+    out, faults = np.full((6, 2, NUM_BINS), -1, np.int64), np.zeros((6, len(FAULTS)), np.int64)
+    own = shape, NUM_BINS, classes, find_runs(classes), plane, out, faults
+    with (tmp_path / "pages").open("rb") as file:
+        buffer = np.zeros(max(np.diff(begins[::2])), np.uint8)
+        assert read_class_histogram(file.fileno(), fills, np.array(reads), buffer, pages, *own) == 3
+        expected = [
+            class_histogram_reference(*decode_photons_reference(data, row, shape), classes[0], out.shape[1:])
+            for row in rows
+        ]
+        assert (out == expected).all()
+        assert not faults.any()
+        os.truncate(tmp_path / "pages", begins[4] - 1)
+        out[:] = -1
+        assert read_class_histogram(file.fileno(), fills, np.array(reads), buffer, pages, *own) == 1
+        assert (out[:2] == expected[:2]).all()
+        assert (out[2:] == -1).all()
+
+
 def field_histogram(data: np.ndarray, rows: np.ndarray, shape: tuple[int, int], faults: np.ndarray) -> np.ndarray:
     """Count the photons of every page by delay, of all pixels."""
     out, classes = np.empty((len(rows), 1, NUM_BINS), np.int64), np.ones((1, shape[0] * shape[1]), np.uint16)
@@ -196,6 +238,20 @@ def test_counts_that_disagree_with_the_strip(extra: int, regions: str) -> None:
     sum_classes(data, rows, (2, 2), *geometry, np.empty((1, 1, 2), np.int64), faults)
     class_histogram(data, rows, (2, 2), NUM_BINS, classes, runs, plane, np.empty((1, 1, NUM_BINS), np.int64), faults)
     assert faults[0].tolist() == [0, 0, -3 * extra, 0, 0]
+
+
+@pytest.mark.parametrize("n", [3_000, 9_000])
+def test_photons_outside_and_beyond_are_told_apart(n: int) -> None:
+    rng = np.random.default_rng(n)
+    y, x, delay_bin = (rng.integers(0, most, n).astype(np.uint64) for most in (9, 12, 2 * NUM_BINS))
+    y[:3], x[3:6], delay_bin[6:9] = 0xFFFF, 0xFFFF, 0xFFFFFFFF
+    data = np.frombuffer((y << np.uint64(48) | x << np.uint64(32) | delay_bin).tobytes(), np.uint8)
+    inside, within = (y < 8) & (x < 10), delay_bin < NUM_BINS
+    for dy, dx in ((0, 0), (7, 9)):
+        faults = np.zeros((1, len(FAULTS)), np.int64)
+        found = field_histogram(data, np.array([[RAW, 0, 8 * n, -1, dy, dx]]), (8, 10), faults)
+        assert faults[0].tolist() == [(~inside).sum(), (inside & ~within).sum(), 0, 0, 0]
+        assert (found[0] == np.bincount(delay_bin[inside & within].astype(int), minlength=NUM_BINS)).all()
 
 
 def test_overflow_is_counted() -> None:

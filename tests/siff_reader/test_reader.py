@@ -1,5 +1,6 @@
 """`SiffReader` against the truth of written files, and of those that others wrote."""
 
+import os
 import pickle
 import tracemalloc
 import warnings
@@ -15,8 +16,10 @@ from scanimage_nwb.errors import (
     HeaderFieldError,
     ScanImageNwbWarning,
     TimeAxisError,
+    TruncatedFileError,
     UnsupportedFormatError,
 )
+from scanimage_nwb.formats.files import ReadOnlyFile
 from scanimage_nwb.formats.siff_metadata import fit_epoch
 from scanimage_nwb.formats.tiff_pages import read_page_table
 from scanimage_nwb.kernels.class_sums import add_masks
@@ -193,6 +196,24 @@ def test_masks_of_volumes_are_summed_by_time_point(written: SyntheticSiff, weigh
     parts = np.sort(rng.permutation(shuffled[:2].reshape(-1))[:4])  # some frames of two time points
     found = reader.sum_masks(masks, parts)
     np.testing.assert_allclose(found.sum(axis=1), by_page[:, parts].sum(axis=1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["raw", "compressed"])
+def test_histograms_of_masks_however_pages_are_read(tmp_path: Path, kind: str, monkeypatch) -> None:
+    """By a kernel, in blocks of several fills; by Python, where a system has no such reads; and of a file cut short."""
+    written = write_siff_recording(tmp_path, n_volumes=40, shape=(9, 14), photons_per_page=90, page_kinds=(kind,))
+    reader, masks = SiffReader(written.path), np.arange(126).reshape(9, 14) // 63 == np.arange(2)[:, None, None]
+    whole = reader.get_histogram(None, masks, framewise=True)
+    expected = np.einsum("fyx,myx->mf", written.counts, masks)
+    assert (whole.sum(axis=2) == expected).all()
+    monkeypatch.setattr(block_plan, "BLOCK_BYTES", 1500)
+    assert (reader.get_histogram(None, masks, framewise=True) == whole).all()
+    with monkeypatch.context() as patch:
+        patch.setattr(ReadOnlyFile, "descriptor", None)
+        assert (reader.get_histogram(None, masks, framewise=True) == whole).all()
+    os.truncate(written.path, written.path.stat().st_size // 2)
+    with pytest.raises(TruncatedFileError, match="became shorter"):
+        reader.get_histogram(None, masks, framewise=True)
 
 
 def test_masks_of_volumes_leave_out_a_volume_that_was_cut_short(tmp_path: Path) -> None:

@@ -23,20 +23,21 @@ from scanimage_nwb.kernels.photon_bytes import (
     load_u16,
     load_u64,
     n_segments,
-    place,
     segment,
     sum_run,
 )
+from scanimage_nwb.kernels.positioned_reads import read_spans
 
-__all__ = ["class_histogram", "class_histogram_reference"]
+__all__ = ["class_histogram", "class_histogram_reference", "read_class_histogram"]
 
 _N_LANES = 4
+"""Tables, as photons of a decay's peak come in a row: several keep each from waiting for the one before."""
 _RUN_COST = 2
 """What a run costs, measured in photons that are looked at one by one; to look for these costs a sixteenth a pixel."""
-_LANE_BITS = np.uint64(_N_LANES - 1)
-"""Photons of a decay's peak come in a row: several tables keep each from waiting for the one before."""
 _FEW_PHOTONS = 1 << 13
-"""A raw page of fewer photons is done sooner with one table."""
+"""A page of fewer photons is done sooner with one table."""
+_PHOTONS_AT_ONCE = 1 << 10
+"""Few enough that what is known of each stays near the processor."""
 
 
 @numba.njit(cache=True, nogil=True)
@@ -68,31 +69,73 @@ def class_histogram(
         Filled: for each page, or for all together.
     """
     whole = runs.shape[1] == 1
-    rows, columns = np.empty(shape[0], np.int64), np.empty(shape[1], np.int64)
+    few = np.empty((2, _PHOTONS_AT_ONCE), np.uint32)
     # The last column takes what lies beyond the last bin, so that no photon needs a branch.
     lanes = np.zeros((_N_LANES, out.shape[1] + 1, num_bins + 1), np.uint32)
     filled = np.empty(0, np.uint32)  # made when it is needed: large memory comes from the system, and goes back
-    out[:] = 0
+    if len(pages) == 0:
+        out[:] = 0
     for i in range(len(pages)):
-        page, own, fault, n_lanes = pages[i], plane[i], faults[i], _N_LANES
+        page, own, fault = pages[i], plane[i], faults[i]
+        n_photons = page[2] // (8 if page[0] == RAW else 2)
+        tables = lanes[: 1 if n_photons < _FEW_PHOTONS else _N_LANES]
         if not lies_in_block(data, page, shape, page[0] == COMPRESSED and not whole, page[0] != PLAIN):
             fault[OUTSIDE_BLOCK] = 1
         elif page[0] == RAW:
-            place(shape[0], page[4], shape[1], rows)
-            place(shape[1], page[5], np.int64(1), columns)
-            n_lanes = 1 if page[2] // 8 < _FEW_PHOTONS else _N_LANES
-            fault[OUTSIDE_PAGE] += _add_raw(data, page, rows, columns, classes[own], lanes[:n_lanes])
+            n_outside = _add_raw(data, page, shape, classes[own], tables, few)
+            fault[OUTSIDE_PAGE] += n_outside
+            fault[BEYOND_BINS] -= n_outside
         elif page[0] == COMPRESSED and whole:
-            _add_stretch(data, page[1], page[2] // 2, lanes[:, runs[own, 0, 1]])
-        elif page[0] == COMPRESSED and 0 < _RUN_COST * runs.shape[1] <= page[2] // 2 + classes.shape[1] // 16:
-            fault[MISMATCH] += _add_runs(data, page, shape, runs[own], lanes)
+            _add_stretch(data, page[1], n_photons, tables[:, runs[own, 0, 1]])
+        elif page[0] == COMPRESSED and 0 < _RUN_COST * runs.shape[1] <= n_photons + classes.shape[1] // 16:
+            fault[MISMATCH] += _add_runs(data, page, shape, runs[own], tables)
         elif page[0] == COMPRESSED:
             if filled.size == 0:
                 filled = np.empty(classes.shape[1], np.uint32)
-            fault[MISMATCH] += _add_filled(data, page, shape, classes[own], lanes, filled)
-        fault[BEYOND_BINS] += _take_beyond(lanes[:n_lanes])
+            fault[MISMATCH] += _add_filled(data, page, shape, classes[own], tables, filled)
+        fault[BEYOND_BINS] += _take_beyond(tables)
         if i + 1 == len(pages) or len(out) > 1:
-            _add_lanes(lanes[:n_lanes] if len(out) > 1 else lanes, out[min(i, len(out) - 1)])
+            _add_lanes(tables if len(out) > 1 else lanes, out[min(i, len(out) - 1)])
+
+
+@numba.njit(cache=True, nogil=True)
+def read_class_histogram(
+    descriptor: int,
+    fills: NDArray[np.int64],
+    reads: NDArray[np.int64],
+    data: NDArray[np.uint8],
+    pages: NDArray[np.int64],
+    shape: tuple[int, int],
+    num_bins: int,
+    classes: NDArray[np.uint16],
+    runs: NDArray[np.int64],
+    plane: NDArray[np.int64],
+    out: NDArray[np.int64],
+    faults: NDArray[np.int64],
+) -> int:
+    """Fill a buffer from a file, time and again, and count the photons of each page in it.
+
+    Parameters
+    ----------
+    descriptor, reads, data
+        As for `positioned_reads.read_spans`.
+    fills : ndarray of int64, shape (n + 1, 2)
+        Ranks of the page and the read with which each fill begins, and of those behind the last.
+    pages, shape, num_bins, classes, runs, plane, out, faults
+        As for `class_histogram`; `out` for each page.
+
+    Returns
+    -------
+    int
+        Rank of the first fill that could not be read; the number of fills if all could. Those behind it are not done.
+    """
+    for i in range(len(fills) - 1):
+        begin, end, own = fills[i, 0], fills[i + 1, 0], reads[fills[i, 1] : fills[i + 1, 1]]
+        if read_spans(descriptor, own, data) < len(own):
+            return i
+        found, fault = out[begin:end], faults[begin:end]
+        class_histogram(data, pages[begin:end], shape, num_bins, classes, runs, plane[begin:end], found, fault)
+    return len(fills) - 1
 
 
 @numba.njit(cache=True, nogil=True)
@@ -122,26 +165,51 @@ def _add_lanes(lanes: NDArray[np.uint32], out: NDArray[np.int64]) -> None:
 def _add_raw(
     data: NDArray[np.uint8],
     page: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    columns: NDArray[np.int64],
+    shape: tuple[int, int],
     own: NDArray[np.uint16],
     lanes: NDArray[np.uint32],
-) -> int:
-    """Count the photons of a raw page; return how many lie outside."""
-    n_outside, start, last = 0, page[1], np.uint64(lanes.shape[2] - 1)
-    height, width = np.uint64(rows.size), np.uint64(columns.size)
+    few: NDArray[np.uint32],
+) -> np.uint32:
+    """Count the photons of a raw page, those outside in the last column; return how many of these there are."""
+    n_outside, n_photons = np.uint32(0), page[2] // 8
     flat, n_classes, n_columns = lanes.reshape(-1), np.uint64(lanes.shape[1]), np.uint64(lanes.shape[2])
-    alone = len(lanes) == 1
-    for k in range(page[2] // 8):
+    lane_bits = np.uint64(len(lanes) - 1)
+    for first in range(0, n_photons, few.shape[1]):
+        n = min(few.shape[1], n_photons - first)
+        n_outside += _split(data, page, first, n, shape, lanes.shape[2] - 1, few)
+        for k in range(n):
+            row = (np.uint64(k) & lane_bits) * n_classes + np.uint64(own[np.uint64(few[0, k])])
+            flat[row * n_columns + np.uint64(few[1, k])] += np.uint32(1)
+    return n_outside
+
+
+@numba.njit(cache=True, nogil=True)
+def _split(
+    data: NDArray[np.uint8],
+    page: NDArray[np.int64],
+    first: int,
+    n: int,
+    shape: tuple[int, int],
+    num_bins: int,
+    few: NDArray[np.uint32],
+) -> np.uint32:
+    """Write where raw photons land and their delay bins, at most `num_bins`; for those outside, 0 and `num_bins`.
+
+    No branch and no lookup, so that the compiler makes it do many photons at once. Returns how many are outside.
+    """
+    n_outside, low, last = np.uint32(0), np.uint64(0xFFFFFFFF), np.uint32(num_bins)
+    height, width, dy, dx = np.uint32(shape[0]), np.uint32(shape[1]), np.uint32(page[4]), np.uint32(page[5])
+    start, pixel, delay_bin = page[1] + 8 * first, few[0], few[1]
+    for k in range(n):
         photon = load_u64(data, start + 8 * k)
-        y, x = photon >> np.uint64(48), photon >> np.uint64(32) & np.uint64(0xFFFF)
-        if y >= height or x >= width:
-            n_outside += 1
-            continue
-        row = np.uint64(own[np.uint64(rows[y] + columns[x])])
-        if not alone:
-            row += (np.uint64(k) & _LANE_BITS) * n_classes
-        flat[row * n_columns + min(photon & np.uint64(0xFFFFFFFF), last)] += np.uint32(1)
+        y_x = np.uint32(photon >> np.uint64(32))
+        y, x = y_x >> np.uint32(16), y_x & np.uint32(0xFFFF)
+        outside = (y >= height) | (x >= width)
+        n_outside += np.uint32(outside)
+        to_y, to_x = np.uint32(y + dy), np.uint32(x + dx)
+        to_y, to_x = min(to_y, np.uint32(to_y - height)), min(to_x, np.uint32(to_x - width))  # what is below 0 is large
+        pixel[k] = np.uint32(0) if outside else np.uint32(to_y * width + to_x)
+        delay_bin[k] = last if outside else min(np.uint32(photon & low), last)
     return n_outside
 
 
@@ -176,12 +244,13 @@ def _add_runs(
 def _add_stretch(data: NDArray[np.uint8], start: int, n: int, lanes: NDArray[np.uint32]) -> None:
     """Count delay bins that follow one another."""
     last, low = np.uint64(lanes.shape[1] - 1), np.uint64(0xFFFF)
+    second, third, fourth = (1, 2, 3) if len(lanes) == _N_LANES else (0, 0, 0)
     for k in range(n // 4):
         four = load_u64(data, start + 8 * k)
         lanes[0, min(four & low, last)] += np.uint32(1)
-        lanes[1, min(four >> np.uint64(16) & low, last)] += np.uint32(1)
-        lanes[2, min(four >> np.uint64(32) & low, last)] += np.uint32(1)
-        lanes[3, min(four >> np.uint64(48), last)] += np.uint32(1)
+        lanes[second, min(four >> np.uint64(16) & low, last)] += np.uint32(1)
+        lanes[third, min(four >> np.uint64(32) & low, last)] += np.uint32(1)
+        lanes[fourth, min(four >> np.uint64(48), last)] += np.uint32(1)
     for k in range(n // 4 * 4, n):
         lanes[0, min(np.uint64(load_u16(data, start + 2 * k)), last)] += np.uint32(1)
 
@@ -206,6 +275,7 @@ def _add_filled(
 ) -> np.int64:
     """Count the photons of a compressed page pixel by pixel; return how many more its counts have than its strip."""
     done, n_photons, last = np.int64(0), page[2] // 2, np.uint64(lanes.shape[2] - 1)
+    lane_bits = np.uint64(len(lanes) - 1)
     flat, n_classes, n_columns = lanes.reshape(-1), np.uint64(lanes.shape[1]), np.uint64(lanes.shape[2])
     strip_at, counts_at = page[1], page[3]
     for k in range(find_filled(data, counts_at, own.size, filled)):
@@ -214,7 +284,7 @@ def _add_filled(
         found = np.uint64(own[land(source, page, shape)])
         for photon in range(done, min(done + n, n_photons)):
             delay = np.uint64(load_u16(data, strip_at + 2 * photon))
-            row = (np.uint64(photon) & _LANE_BITS) * n_classes + found
+            row = (np.uint64(photon) & lane_bits) * n_classes + found
             flat[row * n_columns + min(delay, last)] += np.uint32(1)
         done += n
     return done - n_photons

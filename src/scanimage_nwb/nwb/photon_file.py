@@ -52,14 +52,16 @@ class _NwbSource(PhotonSource):
     delays: PhotonSource
     counts: PhotonSource
 
-    def run(self, request: ReadRequest, work: Callable[[Block], None], *, counts: bool, strips: bool) -> None:
+    def run(
+        self, request: ReadRequest, work: Callable[[Block], None], *, counts: bool, strips: bool, unread: bool = False
+    ) -> None:
         """Do `work` for every block, as `PhotonSource.run`."""
         if counts and strips:
-            PhotonSource.run(self, request, work, counts=True, strips=True)
+            PhotonSource.run(self, request, work, counts=True, strips=True, unread=unread)
         elif counts:
-            self.counts.run(request, work, counts=True, strips=False)
+            self.counts.run(request, work, counts=True, strips=False, unread=unread)
         else:
-            self.delays.run(request, work, counts=False, strips=True)
+            self.delays.run(request, work, counts=False, strips=True, unread=unread)
 
 
 class BrightPixelError(FormatError):

@@ -17,7 +17,7 @@ from scanimage_nwb.kernels.positioned_reads import read_spans
 __all__ = ["BLOCK_BYTES", "BlockPlan", "plan_blocks", "read_block"]
 
 BLOCK_BYTES = 1 << 21
-"""Large enough that what Python does between two blocks does not count, small enough to stay in a cache."""
+"""What is read at once: large enough that what Python does in between hardly counts, and still kept by a cache."""
 _BLOCK_PAGES = 1 << 11
 _NEAR_BYTES = 1 << 13
 """Pages closer together than this are fetched by one read, with the bytes between them."""
@@ -25,18 +25,20 @@ _NEAR_BYTES = 1 << 13
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockPlan:
-    """Pages of one file that are read and decoded together."""
+    """Pages of one file that one thread reads and decodes, in one fill of its buffer or in several."""
 
     cut: slice
     """Which of the pages asked for."""
     pages: NDArray[np.int64]
     """Their ranks in the file."""
     rows: NDArray[np.int64]
-    """Page rows as the photon kernels take them, shape (n, 6)."""
+    """Page rows as the photon kernels take them, shape (n, 6); places are those of the fill."""
     reads: NDArray[np.int64]
-    """Place in the block, offset in the file and length of each read, shape (n, 3)."""
+    """Place in the buffer, offset in the file and length of each read, shape (n, 3)."""
+    fills: NDArray[np.int64]
+    """Ranks of the page and the read with which each fill begins, and of those behind the last, shape (n + 1, 2)."""
     n_bytes: int
-    """Size of the block."""
+    """Size of the largest fill."""
 
 
 def plan_blocks(
@@ -47,8 +49,9 @@ def plan_blocks(
     counts: bool,
     strips: bool,
     first: int = 0,
+    n_fills: int = 1,
 ) -> Iterator[BlockPlan]:
-    """Cut pages into blocks of about `BLOCK_BYTES`, of one page at least.
+    """Cut pages into blocks, of fills of about `BLOCK_BYTES` and of one page at least.
 
     Parameters
     ----------
@@ -62,6 +65,8 @@ def plan_blocks(
         What is needed of compressed pages. Raw pages have a strip only, plain ones counts only.
     first : int
         Rank of the first of `pages` among those asked for.
+    n_fills : int
+        Most fills of a block.
 
     Yields
     ------
@@ -74,38 +79,41 @@ def plan_blocks(
     gap = np.zeros(len(pages), np.int64)
     gap[1:] = start[1:] - stop[:-1]
     joins = (gap >= 0) & (gap <= _NEAR_BYTES)
-    bounds = _block_bounds(np.cumsum(stop - start + np.where(joins, gap, 0)))
+    bounds = _fill_bounds(np.cumsum(stop - start + np.where(joins, gap, 0)))
     joins[bounds[:-1]] = False
     heads = np.flatnonzero(~joins)
     sizes = stop[np.append(heads[1:], len(pages)) - 1] - start[heads]
     place = np.cumsum(sizes) - sizes
-    head_of_block = np.searchsorted(heads, bounds)
-    n_reads = np.diff(head_of_block)
-    place -= np.repeat(place[head_of_block[:-1]], n_reads)
+    head_of_fill = np.searchsorted(heads, bounds)
+    place -= np.repeat(place[head_of_fill[:-1]], np.diff(head_of_fill))
     read = np.cumsum(~joins) - 1
     shift = place[read] - start[heads][read]
     rows = np.column_stack([kind, strip + shift, n_bytes, np.where(kind == RAW, -1, counts_offset + shift), shifts])
     reads = np.stack([place, start[heads], sizes], axis=1)
-    for i in range(len(bounds) - 1):
-        begin, end = int(bounds[i]), int(bounds[i + 1])
-        own = reads[head_of_block[i] : head_of_block[i + 1]]
+    fills = np.stack([bounds, head_of_fill], axis=1)
+    filled = (place + sizes)[head_of_fill[1:] - 1]
+    for i in range(0, len(filled), n_fills):
+        own = fills[i : i + n_fills + 1]
+        (begin, read_begin), (end, read_end) = own[0].tolist(), own[-1].tolist()
         yield BlockPlan(
-            slice(first + begin, first + end), pages[begin:end], rows[begin:end], own, int(own[-1, 0] + own[-1, 2])
+            slice(first + begin, first + end),
+            pages[begin:end],
+            rows[begin:end],
+            reads[read_begin:read_end],
+            own - own[0],
+            int(filled[i : i + n_fills].max()),
         )
 
 
-def _block_bounds(size: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where blocks begin, and the end, from the running sum of the pages' bytes."""
-    bounds = [0]
-    while bounds[-1] < len(size):
-        done = size[bounds[-1] - 1] if bounds[-1] else 0
-        fits = int(np.searchsorted(size, done + BLOCK_BYTES, "right"))
-        bounds.append(max(min(fits, bounds[-1] + _BLOCK_PAGES), bounds[-1] + 1))
-    return np.array(bounds)
+def _fill_bounds(size: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where fills begin, and the end, from the running sum of the pages' bytes."""
+    ranks = np.arange(len(size))
+    begins = (np.diff((size - 1) // BLOCK_BYTES) > 0) | (ranks[1:] % _BLOCK_PAGES == 0)
+    return np.concatenate([[0], np.flatnonzero(begins) + 1, [len(size)]])
 
 
-def read_block(file: ReadOnlyFile, plan: BlockPlan, buffer: NDArray[np.uint8]) -> None:
-    """Read a block.
+def read_block(file: ReadOnlyFile, plan: BlockPlan, buffer: NDArray[np.uint8], fill: int = 0) -> None:
+    """Read a block, or one fill of it.
 
     Parameters
     ----------
@@ -115,6 +123,8 @@ def read_block(file: ReadOnlyFile, plan: BlockPlan, buffer: NDArray[np.uint8]) -
         What to read.
     buffer : ndarray of uint8, shape (at least plan.n_bytes,)
         Filled.
+    fill : int
+        Which fill.
 
     Raises
     ------
@@ -122,13 +132,13 @@ def read_block(file: ReadOnlyFile, plan: BlockPlan, buffer: NDArray[np.uint8]) -
         If the file became shorter since it was opened.
     """
     view = memoryview(buffer)  # type: ignore[arg-type]
-    done = 0
-    while done < len(plan.reads):
+    done, reads = 0, plan.reads[plan.fills[fill, 1] : plan.fills[fill + 1, 1]]
+    while done < len(reads):
         if file.descriptor is not None:
-            done += read_spans(file.descriptor, plan.reads[done:], buffer)
-            if done == len(plan.reads):
+            done += read_spans(file.descriptor, reads[done:], buffer)
+            if done == len(reads):
                 return
-        place, offset, n_bytes = plan.reads[done].tolist()  # one that was cut short, or has no fast way, by Python
+        place, offset, n_bytes = reads[done].tolist()  # one that was cut short, or has no fast way, by Python
         if n_bytes and file.read_into(offset, [view[place : place + n_bytes]]) < n_bytes:
             raise TruncatedFileError(
                 f"{file.path} became shorter since it was opened with {file.size} bytes: byte {offset + n_bytes} is "

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from scanimage_nwb.kernels.photon_histograms import class_histogram
+from scanimage_nwb.kernels.photon_histograms import class_histogram, read_class_histogram
 from scanimage_nwb.siff_reader.masks import MaskGroup, Masks, as_counts
 from scanimage_nwb.siff_reader.photon_blocks import Block, PhotonSource, ReadRequest
 
@@ -83,9 +83,15 @@ def _fill_histograms(
     own, (group,), (runs,) = masks.planes(plane), masks.groups, masks.runs
 
     def work(block: Block) -> None:
-        _count(block, group, runs, own, out[block.cut])
+        what = request.shape, out.shape[2], group.classes, runs, own[block.cut], out[block.cut], block.faults
 
-    source.run(request, work, counts=runs.shape[1] != 1, strips=True)
+        def read(descriptor: int, fills: NDArray[np.int64]) -> int:
+            return read_class_histogram(descriptor, fills, block.plan.reads, block.data, block.rows, *what)
+
+        for fill in block.read_by(read):
+            _count(fill, group, runs, own, out[fill.cut])
+
+    source.run(request, work, counts=runs.shape[1] != 1, strips=True, unread=True)
 
 
 def _count(

@@ -25,6 +25,8 @@ from scanimage_nwb.threads import usable_threads
 __all__ = ["THREADS", "Block", "PhotonSource", "ReadRequest", "on_this_thread"]
 
 THREADS = usable_threads(8)
+_UNREAD_FILLS = 4
+"""How often a kernel that reads by itself fills its buffer before Python runs again."""
 
 
 class _Calling(threading.local):
@@ -96,6 +98,29 @@ class Block:
     """What was asked for."""
     buffers: _Buffers
     """Memory of the thread."""
+    file: ReadOnlyFile
+    """The file it is of."""
+    plan: BlockPlan
+    """How it is read."""
+
+    def read_by(self, kernel: Callable[[int, NDArray[np.int64]], int]) -> "Iterator[Block]":
+        """Have a kernel read and do a block that was given unread; yield what it leaves, read.
+
+        Parameters
+        ----------
+        kernel : callable
+            Gets the file's descriptor and the rest of the plan's fills; returns how many it did before one that it
+            could not read.
+        """
+        done, fills = 0, self.plan.fills
+        while done < len(fills) - 1:
+            if self.file.descriptor is not None:
+                done += kernel(self.file.descriptor, fills[done:])
+                if done == len(fills) - 1:
+                    return
+            read_block(self.file, self.plan, self.buffers.data, done)
+            yield self._pages(int(fills[done, 0]), int(fills[done + 1, 0]))
+            done += 1
 
     @property
     def ranks(self) -> range:
@@ -105,9 +130,12 @@ class Block:
     def parts(self, n: int) -> "Iterator[Block]":
         """Yield the block in parts of at most `n` pages."""
         for first in range(0, len(self.rows), n):
-            own = slice(first, min(first + n, len(self.rows)))
-            cut = slice(self.cut.start + own.start, self.cut.start + own.stop)
-            yield Block(cut, self.data, self.rows[own], self.faults[own], self.request, self.buffers)
+            yield self._pages(first, min(first + n, len(self.rows)))
+
+    def _pages(self, begin: int, end: int) -> "Block":
+        """Return some pages of the block."""
+        cut = slice(self.cut.start + begin, self.cut.start + end)
+        return replace(self, cut=cut, rows=self.rows[begin:end], faults=self.faults[begin:end])
 
     def photons(self) -> tuple[NDArray[np.uint32], NDArray[np.uint16], NDArray[np.int64]]:
         """Return pixels and delay bins of all photons, and where each page's begin, shape (n + 1,).
@@ -149,7 +177,9 @@ class PhotonSource:
                 )
         return replace(request, num_bins=num_bins)
 
-    def run(self, request: ReadRequest, work: Callable[[Block], None], *, counts: bool, strips: bool) -> None:
+    def run(
+        self, request: ReadRequest, work: Callable[[Block], None], *, counts: bool, strips: bool, unread: bool = False
+    ) -> None:
         """Do `work` for every block of a request, on several threads.
 
         Parameters
@@ -160,18 +190,24 @@ class PhotonSource:
             Gets a block; fills its own part of the result. The faults it leaves in the block are raised here.
         counts, strips : bool
             What is needed of compressed pages.
+        unread : bool
+            Whether `work` gets blocks of several fills, and reads them itself: for kernels that do, so that hardly
+            any Python runs.
 
         Raises
         ------
         FormatError, PhotonRangeError, TruncatedFileError
             If pages are damaged; the first in the order asked for.
         """
-        run = _Run(self, request, work, list(self._plan(request, counts=counts, strips=strips)))
+        jobs = list(self._plan(request, counts=counts, strips=strips, n_fills=_UNREAD_FILLS if unread else 1))
+        run = _Run(self, request, work, jobs, unread)
         dropped = run.do_all()
         if dropped:
             self._warn_dropped(dropped)
 
-    def _plan(self, request: ReadRequest, *, counts: bool, strips: bool) -> Iterator[tuple[int, BlockPlan]]:
+    def _plan(
+        self, request: ReadRequest, *, counts: bool, strips: bool, n_fills: int
+    ) -> Iterator[tuple[int, BlockPlan]]:
         """Yield the file and plan of every block, after the pages have been checked."""
         pages = request.pages
         if len(pages) == 0:
@@ -180,9 +216,11 @@ class PhotonSource:
         bounds = np.flatnonzero(np.diff(file)) + 1
         for start, stop in zip([0, *bounds.tolist()], [*bounds.tolist(), len(pages)], strict=True):
             own, local = int(file[start]), self.page_in_file[pages[start:stop]]
-            self.photon_pages[own].check(local, request.shape)
-            shifts = request.shifts[start:stop]
-            for plan in plan_blocks(self.photon_pages[own], local, shifts, counts=counts, strips=strips, first=start):
+            photon_pages, shifts = self.photon_pages[own], request.shifts[start:stop]
+            photon_pages.check(local, request.shape)
+            for plan in plan_blocks(
+                photon_pages, local, shifts, counts=counts, strips=strips, first=start, n_fills=n_fills
+            ):
                 yield own, plan
 
     def _warn_dropped(self, dropped: int) -> None:
@@ -207,8 +245,9 @@ class _Run:
         request: ReadRequest,
         work: Callable[[Block], None],
         jobs: list[tuple[int, BlockPlan]],
+        unread: bool,
     ) -> None:
-        self.source, self.request, self.work, self.jobs = source, request, work, jobs
+        self.source, self.request, self.work, self.jobs, self.unread = source, request, work, jobs, unread
         self._next = 0
         self._lock = threading.Lock()
         self._at = [0] * THREADS
@@ -248,10 +287,12 @@ class _Run:
                 self._at[thread], self._next = rank, rank + 1
             dropped += self._do(*self.jobs[rank], buffers)
 
-    def _do(self, file: int, plan: BlockPlan, buffers: _Buffers) -> int:
+    def _do(self, rank: int, plan: BlockPlan, buffers: _Buffers) -> int:
         """Read one block, do the work, and return how many photons were dropped."""
-        read_block(self.source.open_file(file), plan, buffers.data)
+        file, photon_pages = self.source.open_file(rank), self.source.photon_pages[rank]
+        if not self.unread:
+            read_block(file, plan, buffers.data)
         faults = np.zeros((len(plan.rows), len(FAULTS)), np.int64)
-        self.work(Block(plan.cut, buffers.data[: plan.n_bytes], plan.rows, faults, self.request, buffers))
-        photon_pages = self.source.photon_pages[file]
+        data = buffers.data[: plan.n_bytes]
+        self.work(Block(plan.cut, data, plan.rows, faults, self.request, buffers, file, plan))
         return check_faults(photon_pages, plan.pages, faults, self.request.num_bins, strict=self.source.strict)
