@@ -9,11 +9,18 @@ from scanimage_nwb.kernels.random_walk import smooth_walks, smooth_walks_referen
 from scanimage_nwb.kernels.shift_likelihood import (
     bin_frames,
     bin_frames_reference,
+    count_frames,
+    list_pixels,
     listed_surfaces,
     surfaces_reference,
     window_surfaces,
 )
-from scanimage_nwb.kernels.shift_sums import add_shifted, add_shifted_reference
+from scanimage_nwb.kernels.shift_sums import (
+    add_boxes,
+    add_boxes_reference,
+    add_shifted,
+    add_shifted_reference,
+)
 
 
 @pytest.mark.parametrize(("n_shifts", "first"), [(5, 0), (17, 2)])
@@ -24,7 +31,13 @@ def test_listed_surfaces(n_shifts: int, first: int, dtype: type) -> None:
     template = rng.normal(size=(12 + first + n_shifts, 9 + first + n_shifts + 32)).astype(np.float32)
     found = np.empty((3, n_shifts, n_shifts), np.float32)
     which = np.array([2, 0, 1])
-    listed_surfaces(frames, which, template, first, n_shifts, found)
+    sums, n_lit = np.empty(3), np.empty(3, np.int64)
+    count_frames(frames, which, sums, n_lit)
+    assert sums.tolist() == frames[which].sum(axis=(1, 2)).tolist()
+    assert n_lit.tolist() == [np.count_nonzero(frames[k]) for k in which]
+    listing = np.empty(n_lit.sum(), np.int32), np.empty(n_lit.sum(), np.float32), np.empty(4, np.int64)
+    list_pixels(frames, which[::-1], *listing)
+    listed_surfaces(*listing, np.array([2, 1, 0]), 9, template, first, n_shifts, found)
     expected = surfaces_reference(frames[which], template, np.full((3, 2), first), (n_shifts, n_shifts))
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
@@ -56,6 +69,18 @@ def test_add_shifted() -> None:
         add_shifted(frames, which, first[which], sign, found)
         add_shifted_reference(frames, which, first[which], sign, expected)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_add_boxes() -> None:
+    rng = np.random.default_rng(4)
+    first, weight = rng.integers(0, 5, (7, 2)), rng.random(7)
+    weight[2] = 0
+    found, expected = np.full((11, 13), np.nan, np.float32), np.empty((11, 13))
+    for n in (7, 1, 0):
+        add_boxes(first[:n], (6, 8), weight[:n], found)
+        add_boxes_reference(first[:n], (6, 8), weight[:n], expected)
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12)
+        assert (found >= 0).all()
 
 
 @pytest.mark.parametrize("n_taps", [1, 5, 31])

@@ -1,21 +1,133 @@
 """How well frames match a template at every shift: sums of counts times log-template.
 
-`listed_surfaces` goes pixel by pixel over those that hold counts, which is fast for few photons and many shifts;
-`window_surfaces` multiplies whole rows, which is fast for full frames and few shifts. The ``_reference`` is the slow
-twin of both.
+`listed_surfaces` goes photon by photon, which is fast for few photons and many shifts; `window_surfaces` multiplies
+whole rows, which is fast for full frames and few shifts. ``surfaces_reference`` is the slow twin of both.
 """
+
+from typing import Any, Final
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-__all__ = ["bin_frames", "bin_frames_reference", "listed_surfaces", "surfaces_reference", "window_surfaces"]
+__all__ = [
+    "bin_frames",
+    "bin_frames_reference",
+    "count_frames",
+    "list_pixels",
+    "listed_surfaces",
+    "surfaces_reference",
+    "window_surfaces",
+]
+
+_LANES: Final = 8
+"""Shifts of a row that are done at once."""
+
+
+@intrinsic
+def _add_scaled(_context: Any, total: Any, at: Any, source: Any, start: Any, factor: Any) -> Any:
+    """Add eight neighbouring elements times a factor to eight others.
+
+    Written out because numba asks of each loop over so few elements whether the arrays overlap.
+    """
+    signature = types.void(total, types.int64, source, types.int64, types.float32)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        lanes = ir.VectorType(ir.FloatType(), _LANES)
+        arrays = [context.make_array(signature.args[k])(context, builder, args[k]) for k in (0, 2)]
+        places = [
+            builder.bitcast(builder.gep(array.data, [args[k + 1]]), lanes.as_pointer())
+            for array, k in zip(arrays, (0, 2), strict=True)
+        ]
+        before, values = (builder.load(place, align=4) for place in places)
+        empty = ir.Constant(lanes, ir.Undefined)
+        factors = builder.insert_element(empty, args[4], ir.Constant(ir.IntType(32), 0))
+        first = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), None)
+        factors = builder.shuffle_vector(factors, empty, first)
+        product = builder.fmul(values, factors, flags=("contract",))
+        builder.store(builder.fadd(before, product, flags=("contract",)), places[0], align=4)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc"})
+def count_frames(
+    frames: NDArray, which: NDArray[np.int64], sums: NDArray[np.float64], n_lit: NDArray[np.int64]
+) -> None:
+    """Sum frames, and count their pixels that are not 0.
+
+    Parameters
+    ----------
+    frames : ndarray of any number type, shape (m, rows, columns)
+        Counts.
+    which : ndarray of int64, shape (n,)
+        Frames that are wanted.
+    sums : ndarray of float64, shape (n,)
+        Filled.
+    n_lit : ndarray of int64, shape (n,)
+        Filled.
+    """
+    for k in range(len(which)):
+        frame, total, n = frames[which[k]], np.float64(0), np.int64(0)
+        for y in range(frame.shape[0]):
+            line = frame[y]
+            for x in range(line.size):
+                total += np.float64(line[x])
+                n += np.int64(line[x] != 0)
+        sums[k], n_lit[k] = total, n
+
+
+@numba.njit(cache=True, nogil=True)
+def list_pixels(
+    frames: NDArray,
+    which: NDArray[np.int64],
+    pixels: NDArray[np.int32],
+    values: NDArray[np.float32],
+    bounds: NDArray[np.int64],
+) -> None:
+    """List the pixels of frames that are not 0.
+
+    Parameters
+    ----------
+    frames : ndarray of any number type, shape (m, rows, columns)
+        Counts.
+    which : ndarray of int64, shape (n,)
+        Frames that are wanted.
+    pixels : ndarray of int32
+        Filled with ranks of pixels, frame by frame; needs a place for each.
+    values : ndarray of float32
+        Filled with what is in them.
+    bounds : ndarray of int64, shape (n + 1,)
+        Filled: where those of each frame begin, and the end.
+    """
+    n_columns = frames.shape[2]
+    lit = np.empty(n_columns + 1, np.int64)
+    done = 0
+    bounds[0] = 0
+    for k in range(len(which)):
+        frame = frames[which[k]]
+        for y in range(frame.shape[0]):
+            line, n_lit = frame[y], 0
+            for x in range(n_columns):  # without a branch, which would be guessed wrong at every photon
+                lit[n_lit] = x
+                n_lit += line[x] != 0
+            for x in lit[:n_lit]:
+                pixels[done], values[done] = y * n_columns + x, line[x]
+                done += 1
+        bounds[k + 1] = done
 
 
 @numba.njit(cache=True, nogil=True)
 def listed_surfaces(
-    frames: NDArray,
+    pixels: NDArray[np.int32],
+    values: NDArray[np.float32],
+    bounds: NDArray[np.int64],
     which: NDArray[np.int64],
+    n_columns: int,
     log_template: NDArray[np.float32],
     first: int,
     n_shifts: int,
@@ -25,10 +137,12 @@ def listed_surfaces(
 
     Parameters
     ----------
-    frames : ndarray of any number type, shape (m, rows, columns)
-        Counts.
+    pixels, values, bounds
+        Frames, as `list_pixels` lists them.
     which : ndarray of int64, shape (n,)
         Frames that are wanted.
+    n_columns : int
+        Columns of a frame.
     log_template : ndarray of float32, shape (>= rows + first + n_shifts - 1, >= columns + first + padded - 1)
         `padded` is `n_shifts` rounded up to a multiple of 8, so that whole vectors are added.
     first : int
@@ -38,23 +152,17 @@ def listed_surfaces(
     out : ndarray of float32, shape (n, n_shifts, n_shifts)
         Filled: element (i, j) is the sum over pixels of ``frame[y, x] * log_template[y + first + i, x + first + j]``.
     """
-    padded = (n_shifts + 7) // 8 * 8
-    total = np.empty((n_shifts, padded), np.float32)
-    lit = np.empty(frames.shape[2] + 1, np.int64)
+    padded, stride = (n_shifts + _LANES - 1) // _LANES * _LANES, log_template.shape[1]
+    total, flat = np.empty((n_shifts, padded), np.float32), log_template.reshape(-1)
+    sums = total.reshape(-1)
     for k in range(len(which)):
-        frame = frames[which[k]]
         total[:] = 0
-        for y in range(frame.shape[0]):
-            line, n_lit = frame[y], 0
-            for x in range(line.size):  # without a branch, which would be guessed wrong at every photon
-                lit[n_lit] = x
-                n_lit += line[x] != 0
-            for x in lit[:n_lit]:
-                count = np.float32(line[x])
-                for i in range(n_shifts):
-                    row, source = total[i], log_template[first + y + i, first + x : first + x + padded]
-                    for j in range(padded):
-                        row[j] += count * source[j]
+        for found in range(bounds[which[k]], bounds[which[k] + 1]):
+            y, x = divmod(np.int64(pixels[found]), n_columns)
+            start = (first + y) * stride + first + x
+            for i in range(n_shifts):
+                for j in range(0, padded, _LANES):
+                    _add_scaled(sums, i * padded + j, flat, start + i * stride + j, values[found])
         out[k] = total[:, :n_shifts]
 
 

@@ -15,6 +15,7 @@ from scanimage_nwb.registration.reference import PlaneReference, Reference
 from scanimage_nwb.registration.smoothing import UNKNOWN, smooth_shifts
 from scanimage_nwb.registration.source import FrameSource
 from scanimage_nwb.registration.subpixel import measure_shifts
+from scanimage_nwb.registration.surfaces import Frames
 
 __all__ = ["Alignment", "align_all"]
 
@@ -110,9 +111,8 @@ def _compare(source: FrameSource, reference: Reference, scale: CountScale, volum
     block = _Block(np.empty((*shape, n_shifts, n_shifts), np.float32), np.empty(shape), np.zeros(shape, np.uint8))
     fold = _folds(reference, volumes)
     for i, plane in enumerate(reference.planes):
-        counts = scale.apply(source.read(volumes, i))
-        photons = counts.sum(axis=(1, 2), dtype=np.float64)
-        surfaces = _surfaces(plane, counts, photons, fold)
+        frames = Frames(scale.apply(source.read(volumes, i)))
+        photons, surfaces = frames.n_photons, _surfaces(plane, frames, fold)
         match, chance = plane.scale.match(plane.matcher, surfaces, photons)
         flag = block.flag[:, i]
         flag[plane.scale.is_unlike(match, chance, plane.usual_match)] = FLAGS.index("unlike the reference")
@@ -128,18 +128,16 @@ def _folds(reference: Reference, volumes: NDArray[np.int64]) -> NDArray[np.int64
     return np.where(reference.volumes[rank] == volumes, rank % len(reference.planes[0].without), -1)
 
 
-def _surfaces(
-    plane: PlaneReference, counts: NDArray, photons: NDArray[np.float64], fold: NDArray[np.int64]
-) -> NDArray[np.float32]:
+def _surfaces(plane: PlaneReference, frames: Frames, fold: NDArray[np.int64]) -> NDArray[np.float32]:
     """Compare frames with the template that they did not help to make."""
     if (fold < 0).all():
-        return plane.matcher.surfaces(counts, photons)
+        return plane.matcher.surfaces(frames)
     n_shifts = 2 * plane.matcher.max_shift + 1
-    surfaces = np.empty((len(counts), n_shifts, n_shifts), np.float32)
+    surfaces = np.empty((len(frames), n_shifts, n_shifts), np.float32)
     for own_fold in np.unique(fold):
         own = fold == own_fold
         matcher = plane.matcher if own_fold < 0 else plane.without[own_fold]
-        surfaces[own] = matcher.surfaces(counts, photons, np.flatnonzero(own))
+        surfaces[own] = matcher.surfaces(frames, np.flatnonzero(own))
     return surfaces
 
 

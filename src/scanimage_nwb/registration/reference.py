@@ -11,7 +11,7 @@ from scanimage_nwb.registration.motion import MotionModel, choose_model, decode_
 from scanimage_nwb.registration.quality import MatchScale
 from scanimage_nwb.registration.sensor import sensor_gain
 from scanimage_nwb.registration.subpixel import common_phase, refine_peaks, sample_between
-from scanimage_nwb.registration.surfaces import Matcher
+from scanimage_nwb.registration.surfaces import Frames, Matcher
 from scanimage_nwb.registration.template import Canvas, Gathering, Template, choose_smoothing
 from scanimage_nwb.threads import usable_threads
 
@@ -66,8 +66,8 @@ class _Plane:
 
     def __init__(self, frames: NDArray, margin: int) -> None:
         self.n_folds = min(_FOLDS, len(frames))
-        self.frames = np.ascontiguousarray(frames)
-        self.photons = frames.sum(axis=(1, 2), dtype=np.float64)
+        self._compared = Frames(frames)
+        self.frames, self.photons = self._compared.counts, self._compared.n_photons
         self.margin = margin
         self.usable = self.usual_brightness()
         self.shifts = np.zeros((len(frames), 2), np.int64)
@@ -107,8 +107,8 @@ class _Plane:
             self._canvas = None
         return found is not None
 
-    def templates(self, choose: bool) -> list[Template]:
-        """Make the template of all frames, and that of all but each fold.
+    def rates(self, choose: bool) -> list[NDArray[np.float32]]:
+        """Return the brightness of all frames, and that of all but each fold.
 
         Frames that are compared with a template which they helped to make cling to where they were put.
         """
@@ -117,26 +117,33 @@ class _Plane:
             self.smoothing_px = choose_smoothing(canvas)
         smooth = canvas.smooth(self.smoothing_px)
         whole = smooth.rate(self.smoothing_px)
-        rates = [whole, *(smooth.rates_without(self.smoothing_px) if self.n_folds > 1 else [whole])]
-        return [Template.from_rate(rate, self.margin, self.smoothing_px) for rate in rates]
+        return [whole, *(smooth.rates_without(self.smoothing_px) if self.n_folds > 1 else [whole])]
 
-    def matchers(self, choose: bool, max_shift: int) -> tuple[Matcher, tuple[Matcher, ...]]:
-        """Prepare the templates of `templates`."""
-        whole, *without = (Matcher.make(template, max_shift) for template in self.templates(choose))
-        return whole, tuple(without)
+    def matcher(self, rate: NDArray[np.float32], max_shift: int) -> Matcher:
+        """Prepare a template."""
+        return Matcher.make(Template.from_rate(rate, self.margin, self.smoothing_px), max_shift)
 
     def reference(self, max_shift: int) -> PlaneReference:
         """Return what is to be compared with, made of frames where they are now."""
-        matcher, without = self.matchers(choose=False, max_shift=max_shift)
-        return PlaneReference(matcher, without, MatchScale.of(matcher), self.usual_match)
+        whole, *without = (self.matcher(rate, max_shift) for rate in self.rates(choose=False))
+        return PlaneReference(whole, tuple(without), MatchScale.of(whole), self.usual_match)
 
-    def compare(self, choose: bool, max_shift: int) -> NDArray[np.float32]:
-        """Compare every frame with the template of the others; surfaces of frames that are of no use are flat."""
-        matcher, without = self.matchers(choose, max_shift)
+    def compare_fold(self, fold: int, rate: NDArray[np.float32], max_shift: int) -> NDArray[np.float32]:
+        """Compare the frames of a fold with the template of the others."""
+        own = np.arange(fold, len(self.frames), self.n_folds)
+        return self.matcher(rate, max_shift).surfaces(self._compared, own)
+
+    def finish(
+        self, rate: NDArray[np.float32], parts: list[NDArray[np.float32]], max_shift: int
+    ) -> NDArray[np.float32]:
+        """Put the folds' surfaces together, flat for frames that are of no use.
+
+        They are sampled where the shifts of frames that move in whole pixels lie.
+        """
+        matcher = self.matcher(rate, max_shift)
         surfaces = np.empty((len(self.shifts), 2 * max_shift + 1, 2 * max_shift + 1), np.float32)
-        for fold, part in enumerate(without):
-            own = np.arange(fold, len(self.frames), self.n_folds)
-            surfaces[own] = part.surfaces(self.frames, self.photons, own)
+        for fold, part in enumerate(parts):
+            surfaces[fold :: self.n_folds] = part
         scale = MatchScale.of(matcher)
         match, chance = scale.match(matcher, surfaces, self.photons)
         self.usable = self.usual_brightness()
@@ -144,11 +151,6 @@ class _Plane:
         self.usable &= ~scale.is_unlike(match, chance, self.usual_match)
         self._canvas = None
         surfaces[~self.usable] = 0
-        return surfaces
-
-    def compare_in_phase(self, choose: bool, max_shift: int) -> NDArray[np.float32]:
-        """Compare, and sample the surfaces where the shifts of frames that move in whole pixels lie."""
-        surfaces = self.compare(choose, max_shift)
         peak = np.unravel_index(surfaces.reshape(len(surfaces), -1).argmax(axis=1), surfaces.shape[1:])
         peaks = refine_peaks(surfaces, np.stack(peak, axis=1) - max_shift)
         return sample_between(surfaces, common_phase(peaks.shifts[self.usable]))
@@ -191,8 +193,7 @@ def build_reference(
     has_gain = False
     for n_rounds in range(1, n_iterations + 1):
         choose = n_rounds in _CHOOSING_ROUNDS
-        found = executor.map(partial(_Plane.compare_in_phase, choose=choose, max_shift=reach), planes)
-        surfaces = np.stack(list(found), axis=1)
+        surfaces = _compare(planes, choose, reach, executor)
         if choose or n_rounds == n_iterations == 1:
             model = choose_model(surfaces, smoothness, share_planes, executor)
         moved = _move(planes, decode_in_parts(surfaces, model, executor, usable_threads(8)).shifts, max_shift)
@@ -206,6 +207,18 @@ def build_reference(
             break
     made = executor.map(partial(_Plane.reference, max_shift=max_shift), planes)
     return Reference(tuple(made), volumes, model, n_rounds)
+
+
+def _compare(planes: list[_Plane], choose: bool, max_shift: int, executor: Executor) -> NDArray[np.float32]:
+    """Compare every frame with the template of the others, fold by fold, so that a single plane keeps threads busy."""
+    rates = list(executor.map(partial(_Plane.rates, choose=choose), planes))
+    folds = [
+        [executor.submit(plane.compare_fold, fold, rate, max_shift) for fold, rate in enumerate(own[1:])]
+        for plane, own in zip(planes, rates, strict=True)
+    ]
+    parts = [[part.result() for part in own] for own in folds]
+    whole = (own[0] for own in rates)
+    return np.stack(list(executor.map(partial(_Plane.finish, max_shift=max_shift), planes, whole, parts)), axis=1)
 
 
 def _move(planes: list[_Plane], shifts: NDArray[np.int64], max_shift: int) -> float:

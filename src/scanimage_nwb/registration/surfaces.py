@@ -5,24 +5,84 @@ probability is the sum of counts times log-template, less the number of photons 
 in view. The frame's own brightness drops out, and with it bleaching.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scanimage_nwb.kernels.shift_likelihood import bin_frames, listed_surfaces, window_surfaces
+from scanimage_nwb.kernels.shift_likelihood import (
+    bin_frames,
+    count_frames,
+    list_pixels,
+    listed_surfaces,
+    window_surfaces,
+)
 from scanimage_nwb.registration.subpixel import refine_peaks
 from scanimage_nwb.registration.template import Template
 
-__all__ = ["FINE_SHIFTS", "Matcher"]
+__all__ = ["FINE_SHIFTS", "Frames", "Matcher"]
 
 FINE_SHIFTS = 2
 """Shifts on either side of the coarse peak that are looked at pixel by pixel."""
 _MOST_LISTED = 1200
 """Photons a frame up to which going photon by photon is faster than coarse to fine."""
+_LISTED_AT_ONCE = 64
+"""Frames whose pixels are listed together where there may be many."""
 _COARSE = 4
 _MOST_MOVES = 4
 """Times that the fine window follows the peak when that lies at its border."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Listing:
+    """Pixels of frames that are not 0."""
+
+    pixels: NDArray[np.int32]
+    values: NDArray[np.float32]
+    bounds: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, counts: NDArray, which: NDArray[np.int64], n_lit: NDArray[np.int64]) -> "_Listing":
+        """List some frames; `n_lit` is how many pixels of each are not 0."""
+        size = int(n_lit[which].sum())
+        listing = cls(np.empty(size, np.int32), np.empty(size, np.float32), np.empty(len(which) + 1, np.int64))
+        list_pixels(counts, which, listing.pixels, listing.values, listing.bounds)
+        return listing
+
+
+class Frames:
+    """Frames that are compared with templates; the photons of those that have few are listed once.
+
+    Parameters
+    ----------
+    counts : ndarray, shape (n, rows, columns)
+        Photon counts, or values scaled to have their variance.
+    """
+
+    def __init__(self, counts: NDArray) -> None:
+        self.counts = np.ascontiguousarray(counts)
+        n = len(counts)
+        self.n_photons, self._n_lit = np.empty(n), np.empty(n, np.int64)
+        count_frames(self.counts, np.arange(n), self.n_photons, self._n_lit)
+        self.has_few: NDArray[np.bool_] = np.zeros(n, bool)
+        if counts.dtype.kind in "bui":
+            self.has_few |= self.n_photons <= _MOST_LISTED
+        few = np.flatnonzero(self.has_few)
+        self._rank = np.cumsum(self.has_few) - 1
+        self._few = _Listing.of(self.counts, few, self._n_lit)
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def listed(self, which: NDArray[np.int64]) -> Iterator[tuple[slice, _Listing, NDArray[np.int64]]]:
+        """Yield which of the wanted frames, a listing and their ranks in it, until all of them came."""
+        if self.has_few[which].all():
+            yield slice(0, len(which)), self._few, self._rank[which]
+            return
+        for first in range(0, len(which), _LISTED_AT_ONCE):
+            own = which[first : first + _LISTED_AT_ONCE]
+            yield slice(first, first + len(own)), _Listing.of(self.counts, own, self._n_lit), np.arange(len(own))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,17 +111,13 @@ class Matcher:
         """Return the margin that a canvas needs."""
         return -(-max_shift // _COARSE) * _COARSE
 
-    def surfaces(
-        self, counts: NDArray, n_photons: NDArray[np.float64], which: NDArray[np.int64] | None = None
-    ) -> NDArray[np.float32]:
+    def surfaces(self, frames: Frames, which: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Return the log-likelihood of each shift (dy, dx) from -max_shift to max_shift.
 
         Parameters
         ----------
-        counts : ndarray, shape (m, rows, columns)
-            Frames; photon counts, or values scaled to have their variance.
-        n_photons : ndarray of float64, shape (m,)
-            Their sums.
+        frames : Frames
+            Frames.
         which : ndarray of int64, shape (n,), optional
             Frames that are wanted; by default all.
 
@@ -71,25 +127,27 @@ class Matcher:
             Less the same number for all shifts of a frame. Of bright frames, shifts far from the best are
             interpolated from frames binned fourfold.
         """
-        which = np.arange(len(counts)) if which is None else which
+        which = np.arange(len(frames)) if which is None else which
         n_shifts = 2 * self.max_shift + 1
-        few = np.full(len(which), self.coarse is None)
-        if counts.dtype.kind in "bui":
-            few |= n_photons[which] <= _MOST_LISTED
-        counts = np.ascontiguousarray(counts)
+        few = frames.has_few[which] | (self.coarse is None)
+        if few.all():
+            return self._listed(frames, which)
         out = np.empty((len(which), n_shifts, n_shifts), np.float32)
-        for chosen, compare in ((few, self._listed), (~few, self._coarse_to_fine)):
-            if chosen.any():
-                out[chosen] = compare(counts, which[chosen], n_photons[which[chosen]])
+        out[~few] = self._coarse_to_fine(frames.counts, which[~few], frames.n_photons[which[~few]])
+        if few.any():
+            out[few] = self._listed(frames, which[few])
         return out
 
-    def _listed(self, frames: NDArray, which: NDArray[np.int64], n_photons: NDArray[np.float64]) -> NDArray[np.float32]:
+    def _listed(self, frames: Frames, which: NDArray[np.int64]) -> NDArray[np.float32]:
         """Compare photon by photon."""
-        n_shifts = 2 * self.max_shift + 1
+        n_shifts, n_columns = 2 * self.max_shift + 1, frames.counts.shape[2]
+        template, first = self.template.log_rate, self.template.margin - self.max_shift
         found = np.empty((len(which), n_shifts, n_shifts), np.float32)
-        listed_surfaces(frames, which, self.template.log_rate, self.template.margin - self.max_shift, n_shifts, found)
+        for cut, listing, rank in frames.listed(which):
+            photons = listing.pixels, listing.values, listing.bounds
+            listed_surfaces(*photons, rank, n_columns, template, first, n_shifts, found[cut])
         view = (self.log_sums - self.log_sums.mean()).astype(np.float32)
-        found -= n_photons.astype(np.float32)[:, np.newaxis, np.newaxis] * view
+        found -= frames.n_photons[which].astype(np.float32)[:, np.newaxis, np.newaxis] * view
         return found
 
     def _coarse_to_fine(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanimage_nwb.kernels.gaussian import convolve_both_axes, gaussian_taps
-from scanimage_nwb.kernels.shift_sums import add_shifted
+from scanimage_nwb.kernels.shift_sums import add_boxes, add_shifted
 
 __all__ = ["Canvas", "Gathering", "Template", "choose_smoothing"]
 
@@ -117,18 +117,16 @@ class Gathering:
 
     def _exposure(self, shifts: NDArray[np.int64], brightness: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return how long each pixel was looked at, each frame by its brightness."""
-        (_, rows, columns), n_folds = self._frames.shape, len(self._photons)
-        corners = np.zeros((n_folds, self._photons.shape[1] + 1, self._photons.shape[2] + 1), np.float64)
-        fold, (y, x) = np.arange(len(shifts)) % n_folds, (shifts + self._margin).T
-        for dy, dx, sign in ((0, 0, 1), (rows, 0, -1), (0, columns, -1), (rows, columns, 1)):
-            np.add.at(corners, (fold, y + dy, x + dx), sign * brightness)
-        exposure = corners.cumsum(axis=1).cumsum(axis=2)[:, :-1, :-1]
-        return np.maximum(exposure, 0).astype(np.float32)
+        n_folds, exposure = len(self._photons), np.empty_like(self._photons)
+        for fold in range(n_folds):
+            own = slice(fold, None, n_folds)
+            add_boxes(shifts[own] + self._margin, self._frames.shape[1:], brightness[own], exposure[fold])
+        return exposure
 
 
 def _rate(photons: NDArray[np.float32], exposure: NDArray[np.float32], smoothing_px: float) -> NDArray[np.float32]:
     """Divide photons by exposure. Where nobody has looked, all that is known is the mean."""
-    mean = max(float(photons.sum(dtype=float)) / max(float(exposure.sum(dtype=float)), 1e-9), 1e-9)
+    mean = max(float(photons.sum()) / max(float(exposure.sum()), 1e-9), 1e-9)
     prior = _PRIOR_PHOTONS / (4 * np.pi * smoothing_px**2) / mean
     return np.maximum((photons + prior * mean) / (np.maximum(exposure, 0) + prior), mean * 1e-4)
 
