@@ -1,7 +1,6 @@
 """Header texts and pixels of ScanImage TIFF files."""
 
 import struct
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from scanimage_nwb.errors import FormatError, TruncatedFileError
 from scanimage_nwb.formats.files import ReadOnlyFile
 from scanimage_nwb.formats.tiff_pages import PageTable
+from scanimage_nwb.kernels.rolled_pages import mend_columns, read_rolled, turns
 from scanimage_nwb.threads import usable_threads
 
 __all__ = ["MAGIC", "HeaderTexts", "decode_text", "read_header_texts", "read_page_text", "read_pixels"]
@@ -18,10 +18,6 @@ __all__ = ["MAGIC", "HeaderTexts", "decode_text", "read_header_texts", "read_pag
 MAGIC = 0x07030301
 """ScanImage's mark at byte 16 of a BigTIFF."""
 
-_MAX_GAP_BYTES = 1 << 14
-"""Pages closer together than this are fetched by one read; the bytes between them are thrown away."""
-_MAX_VIEWS = 1000
-"""Systems take at most 1,024 buffers in one read."""
 _THREADED_BYTES = 1 << 23
 """Larger requests are shared among threads."""
 _THREADS = usable_threads(4)
@@ -123,10 +119,16 @@ def decode_text(data: bytes) -> str:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def read_pixels(file: ReadOnlyFile, table: PageTable, pages: NDArray[np.int64], out: NDArray) -> None:
+def read_pixels(
+    file: ReadOnlyFile,
+    table: PageTable,
+    pages: NDArray[np.int64],
+    out: NDArray,
+    shifts: NDArray[np.int64] | None = None,
+) -> None:
     """Read the pixels of some pages of one file.
 
-    Neighbouring pages are fetched by one scattered read straight into `out`; large requests by several threads.
+    They are read straight into `out`; large requests by several threads.
 
     Parameters
     ----------
@@ -138,63 +140,56 @@ def read_pixels(file: ReadOnlyFile, table: PageTable, pages: NDArray[np.int64], 
         Ranks of the pages in the file, in any order.
     out : ndarray of the page's dtype, shape (n, rows, columns), C-contiguous
         Filled.
+    shifts : ndarray of int64, shape (n, 2), optional
+        Rows and columns that each page is shifted by, as `numpy.roll` does; not negative and smaller than the page.
 
     Raises
     ------
     TruncatedFileError
         If the file became shorter since its pages were walked.
     """
-    page_bytes = out[0].nbytes if len(out) else 0
-    runs = list(_runs(table, pages, page_bytes))
-    flat = out.reshape(len(pages), -1).view(np.uint8) if len(pages) else out
+    if len(pages) == 0:
+        return
+    shifts = np.zeros((len(pages), 2), np.int64) if shifts is None else shifts * np.array([1, out.itemsize])
+    target = out.view(np.uint8)
+    longest = max(1, _THREADED_BYTES // _THREADS // max(out[0].nbytes, 1))
+    runs = [slice(first, first + longest) for first in range(0, len(pages), longest)]
     if out.nbytes < _THREADED_BYTES or len(runs) < 2:
-        for start, stop in runs:
-            _read_run(file, table, pages, start, stop, flat)
+        for run in runs:
+            _read_run(file, table, pages[run], target[run], shifts[run])
         return
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="read-pixels") as pool:
-        jobs = [pool.submit(_read_run, file, table, pages, start, stop, flat) for start, stop in runs]
+        jobs = [pool.submit(_read_run, file, table, pages[run], target[run], shifts[run]) for run in runs]
         for job in jobs:
             job.result()
 
 
-def _runs(table: PageTable, pages: NDArray[np.int64], page_bytes: int) -> Iterator[tuple[int, int]]:
-    """Split `pages` into runs that lie close together in the file, each small enough for one read."""
-    if len(pages) == 0:
-        return
-    offsets = table.offset[pages]
-    gaps = offsets[1:] - offsets[:-1] - page_bytes
-    breaks = np.flatnonzero((gaps < 0) | (gaps > _MAX_GAP_BYTES)) + 1
-    longest = max(1, min(_MAX_VIEWS // 2, _THREADED_BYTES // _THREADS // max(page_bytes, 1)))
-    for start, stop in zip([0, *breaks.tolist()], [*breaks.tolist(), len(pages)], strict=True):
-        for first in range(start, stop, longest):
-            yield first, min(first + longest, stop)
-
-
 def _read_run(
-    file: ReadOnlyFile, table: PageTable, pages: NDArray[np.int64], start: int, stop: int, out: NDArray[np.uint8]
+    file: ReadOnlyFile,
+    table: PageTable,
+    pages: NDArray[np.int64],
+    out: NDArray[np.uint8],
+    shifts: NDArray[np.int64],
 ) -> None:
-    """Read pages ``start:stop`` of `pages`, which lie close together, into the rows of `out`."""
-    offsets = table.offset[pages[start:stop]].tolist()
-    page_bytes = out.shape[1]
-    if table.strips and any(page in table.strips for page in pages[start:stop].tolist()):
-        for i in range(start, stop):
-            _read_scattered(file, table, int(pages[i]), out[i])
-        return
-    scratch = memoryview(bytearray(_MAX_GAP_BYTES))
-    views, position = [], offsets[0]
-    rows = out[start:stop].reshape(-1).data
-    for i, offset in enumerate(offsets):
-        if offset > position:
-            views.append(scratch[: offset - position])
-        views.append(rows[i * page_bytes : (i + 1) * page_bytes])
-        position = offset + page_bytes
-    n_bytes = file.read_into(offsets[0], views)
-    if n_bytes < position - offsets[0]:
-        raise _became_shorter(file, int(pages[stop - 1]))
+    """Read pages, shifted by rows and bytes."""
+    turn, offsets = turns(shifts, out.shape[1:]), table.offset[pages]
+    is_whole = file.descriptor is not None and not (table.strips and any(page in table.strips for page in pages))
+    done = 0
+    while done < len(pages):
+        if is_whole:
+            done += read_rolled(file.descriptor, offsets[done:], turn[done:], shifts[done:], out[done:])
+            if done == len(pages):
+                return
+        page = out[done].reshape(-1)  # one that was cut short, is in pieces, or has no fast way, by Python
+        _read_scattered(file, table, int(pages[done]), page)
+        if shifts[done].any():
+            page[:] = np.roll(page, turn[done])
+            mend_columns(out[done : done + 1], shifts[done : done + 1])
+        done += 1
 
 
 def _read_scattered(file: ReadOnlyFile, table: PageTable, page: int, out: NDArray[np.uint8]) -> None:
-    """Read one page strip by strip."""
+    """Read one page, strip by strip if it has several."""
     offsets, lengths = table.strips.get(page, (table.offset[page : page + 1], np.array([out.size])))
     view, filled = out.data, 0
     for offset, strip_bytes in zip(offsets.tolist(), lengths.tolist(), strict=True):

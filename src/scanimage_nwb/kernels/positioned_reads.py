@@ -8,9 +8,17 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-__all__ = ["read_spans"]
+__all__ = ["read_span", "read_spans"]
 
 _pread = types.ExternalFunction("pread", types.int64(types.int32, types.voidptr, types.uint64, types.int64))
+
+
+@numba.njit(cache=True, nogil=True)
+def read_span(descriptor: int, buffer: NDArray[np.uint8], place: int, offset: int, n_bytes: int) -> bool:
+    """Read one span of a file; parameters as for `read_spans`. Tells whether it fits the buffer and came whole."""
+    if place < 0 or offset < 0 or not 0 <= n_bytes <= buffer.size - place:
+        return False
+    return n_bytes == 0 or _pread(descriptor, buffer[place:].ctypes, n_bytes, offset) == n_bytes
 
 
 @numba.njit(cache=True, nogil=True)
@@ -33,9 +41,6 @@ def read_spans(descriptor: int, spans: NDArray[np.int64], buffer: NDArray[np.uin
         fit the buffer; the number of spans if all did. Those behind it are not read.
     """
     for i in range(len(spans)):
-        place, offset, n_bytes = spans[i, 0], spans[i, 1], spans[i, 2]
-        if place < 0 or offset < 0 or not 0 <= n_bytes <= buffer.size - place:
-            return i
-        if n_bytes > 0 and _pread(descriptor, buffer[place:].ctypes, n_bytes, offset) != n_bytes:
+        if not read_span(descriptor, buffer, spans[i, 0], spans[i, 1], spans[i, 2]):
             return i
     return len(spans)

@@ -100,7 +100,9 @@ class Recording:
         """Pages of one channel that a plane gets in each volume."""
         return self.index.layout.frames_per_slice
 
-    def read_pages(self, pages: NDArray[np.int64], *, out: NDArray | None = None) -> NDArray:
+    def read_pages(
+        self, pages: NDArray[np.int64], *, out: NDArray | None = None, shifts: NDArray[np.int64] | None = None
+    ) -> NDArray:
         """Read pixels.
 
         Parameters
@@ -109,6 +111,8 @@ class Recording:
             Global page numbers, in any order.
         out : ndarray, shape (number of pages, rows, columns), optional
             Memory to read into, C-contiguous and of the recording's type.
+        shifts : ndarray of int64, shape (number of pages, 2), optional
+            Rows and columns that each is shifted by, as `numpy.roll` does; not negative and smaller than the page.
 
         Returns
         -------
@@ -134,8 +138,9 @@ class Recording:
         for start, stop in zip([0, *bounds.tolist()], [*bounds.tolist(), flat.size], strict=True):
             if start == stop:
                 continue
-            file = int(file_of_page[start])
-            read_pixels(self._file(file), self.tables[file], self.index.page_in_file[flat[start:stop]], out[start:stop])
+            file, own = int(file_of_page[start]), self.index.page_in_file[flat[start:stop]]
+            shift = None if shifts is None else shifts[start:stop]
+            read_pixels(self._file(file), self.tables[file], own, out[start:stop], shift)
         return out.reshape(*np.shape(pages), *self.page_shape)
 
     def page_text(self, page: int) -> str:

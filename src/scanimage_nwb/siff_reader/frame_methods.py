@@ -59,7 +59,7 @@ class FrameMethods(OpenSiff):
         """
         request = self._request(frames, color_channel, registration_dict)
         if self._source is None:
-            found = frame_work.read_rolled(self.recording, request.pages, request.shifts)
+            found = self.recording.read_pages(request.pages, shifts=request.shifts)
         else:
             found = frame_work.read_counts(self._source, request)
         return found if edge == "wrap" else fill_edges(found, request.shifts, edge)

@@ -1,8 +1,6 @@
 """Frames: the photon count of every pixel, and the delay or phasor that its photons have on average."""
 
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -11,42 +9,11 @@ from numpy.typing import NDArray
 from scanimage_nwb.kernels import photon_maps
 from scanimage_nwb.kernels.photon_bytes import OVERFLOW
 from scanimage_nwb.kernels.photon_counts import count_photons
-from scanimage_nwb.kernels.rolled_copy import copy_rolled
-from scanimage_nwb.recording import Recording
-from scanimage_nwb.siff_reader.photon_blocks import THREADS, Block, PhotonSource, ReadRequest
+from scanimage_nwb.siff_reader.photon_blocks import Block, PhotonSource, ReadRequest
 
-__all__ = ["read_counts", "read_delay_map", "read_phasor_map", "read_rolled"]
+__all__ = ["read_counts", "read_delay_map", "read_phasor_map"]
 
 _ANY_DELAY = 1 << 32
-_ROLLED_BYTES = 1 << 21
-"""Frames of a TIFF that are read before they are shifted: as many as stay in a cache."""
-
-
-def read_rolled(recording: Recording, pages: NDArray[np.int64], shifts: NDArray[np.int64]) -> NDArray:
-    """Read the frames of a TIFF, each shifted, shape (n, rows, columns); shifts as in a `ReadRequest`."""
-    if not shifts.any():
-        return recording.read_pages(pages)
-    out = np.empty((len(pages), *recording.page_shape), recording.dtype)
-    in_bytes = shifts * np.array([1, out.itemsize])
-    step = max(1, _ROLLED_BYTES // out[0].nbytes)
-    spares = threading.local()
-
-    def work(first: int) -> None:
-        """Read a few pages into memory that stays in a cache, and copy them from there."""
-        if not hasattr(spares, "pages"):
-            spares.pages = np.empty((min(step, len(pages)), *out.shape[1:]), out.dtype)
-        cut = slice(first, min(first + step, len(pages)))
-        read = recording.read_pages(pages[cut], out=spares.pages[: cut.stop - first])
-        copy_rolled(read.view(np.uint8), in_bytes[cut], out[cut].view(np.uint8))
-
-    firsts = range(0, len(pages), step)
-    if len(firsts) == 1:
-        work(0)  # one frame, at random: threads would cost more than they save
-        return out
-    with ThreadPoolExecutor(min(THREADS, len(firsts)), thread_name_prefix="roll") as pool:
-        for job in [pool.submit(work, first) for first in firsts]:
-            job.result()
-    return out
 
 
 def read_counts(source: PhotonSource, request: ReadRequest) -> NDArray:

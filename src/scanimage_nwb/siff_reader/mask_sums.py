@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scanimage_nwb.kernels.class_sums import add_masks
 from scanimage_nwb.kernels.photon_sums import sum_classes
 from scanimage_nwb.recording import Recording
-from scanimage_nwb.siff_reader.frames import read_counts, read_rolled
+from scanimage_nwb.siff_reader.frames import read_counts
 from scanimage_nwb.siff_reader.masks import Masks, as_counts, find_bands
 from scanimage_nwb.siff_reader.photon_blocks import Block, PhotonSource, ReadRequest
 
@@ -68,7 +68,7 @@ def sum_pixels(
     own = masks.planes(plane)
 
     def read(part: ReadRequest) -> NDArray:
-        return read_rolled(recording, part.pages, part.shifts)
+        return recording.read_pages(part.pages, shifts=part.shifts)
 
     if masks.weights is not None:
         return _weigh(read, request, masks, own, columns)

@@ -59,9 +59,10 @@ def read_shifts(
             "back with int()"
         )
     given = [registration.get(page, (0, 0)) for page in pages.tolist()]
-    if all(type(shift) is tuple and len(shift) == 2 and type(shift[0]) is type(shift[1]) is int for shift in given):
-        with suppress(OverflowError):
-            return np.array(given, np.int64).reshape(-1, 2) % np.array(shape)
+    with suppress(ValueError):  # ragged
+        table = np.array(given)
+        if table.dtype == np.int64 and table.shape == shifts.shape:
+            return table % np.array(shape)
     for i, page in enumerate(pages.tolist()):
         shift = registration.get(page)
         if shift is not None:
