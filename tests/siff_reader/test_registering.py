@@ -126,6 +126,28 @@ def test_photons_beyond_the_edge_are_left_out_of_histograms_and_lifetimes(tmp_pa
         np.testing.assert_allclose(lifetime[0], (histogram[0] @ centres) / sums)
 
 
+def test_photons_beyond_the_edge_are_left_out_one_by_one(tmp_path: Path) -> None:
+    reader = SiffReader(write_siff_recording(tmp_path, n_volumes=4, photons_per_page=2000).path)
+    frames, n_pixels = [2, 0, 3, 1], int(np.prod(reader.im_params.shape))
+    expected = reader.get_frames(frames, SHIFTS, edge=0)
+    assert expected.sum() < reader.get_frames(frames, SHIFTS).sum()
+    found = reader.photons(frames, SHIFTS, edge=0)
+    for page, frame in zip(frames, expected, strict=True):
+        assert (np.bincount(found.pixel[found.frame == page], minlength=n_pixels) == frame.ravel()).all()
+    masks = np.arange(n_pixels).reshape(1, *reader.im_params.shape) % 3 == np.arange(2)[:, None, None]
+    for mask, own in zip(masks, reader.photons(frames, SHIFTS, masks=masks, edge=0), strict=True):
+        assert len(own.pixel) == expected[:, mask].sum()
+    ((_, in_buffers),) = reader.iter_photons(frames, SHIFTS, edge=0)
+    assert (in_buffers.pixel == found.pixel).all()
+    histogram = reader.get_pixel_histogram(frames, True, registration_dict=SHIFTS, edge=0)
+    assert (histogram.sum(axis=3) == expected).all()
+    assert (reader.get_pixel_histogram(frames, registration_dict=SHIFTS, edge=0) == histogram.sum(axis=0)).all()
+    labelled = reader.to_xarray("TYXH", registration_dict=SHIFTS, edge=0)
+    assert (labelled.values[frames].sum(axis=3) == expected).all()
+    with pytest.raises(ValueError, match="edge is 'fill'"):
+        reader.photons(frames, SHIFTS, edge="fill")
+
+
 def test_shifts_are_kept_in_a_file(reader: SiffReader, tmp_path: Path) -> None:
     assert reader.registration_info is not None
     reader.registration_info.save(tmp_path / "reg.h5")

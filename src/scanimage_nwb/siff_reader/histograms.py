@@ -136,9 +136,17 @@ def _read_in_parts(
 
 
 def read_pixel_histogram(
-    source: PhotonSource, request: ReadRequest, bin_of: NDArray[np.int32], *, framewise: bool
+    source: PhotonSource,
+    request: ReadRequest,
+    bin_of: NDArray[np.int32],
+    *,
+    framewise: bool,
+    kept: tuple[NDArray[np.bool_], NDArray[np.int64]] | None = None,
 ) -> NDArray[np.uint32]:
-    """Count the photons of every pixel by delay, shape ([n,] rows, columns, bins)."""
+    """Count the photons of every pixel by delay, shape ([n,] rows, columns, bins).
+
+    `kept` says which pixels count, shape (kinds, pixels), and of which kind each page is; by default all do.
+    """
     n_bins = int(bin_of.max()) + 1
     out = np.zeros((len(request.pages) if framewise else 1, request.n_pixels * n_bins), np.uint32)
     lock = threading.Lock()
@@ -148,6 +156,8 @@ def read_pixel_histogram(
         for i, rank in enumerate(block.ranks):
             cut = slice(bounds[i], bounds[i + 1])
             found = bin_of[delay_bins[cut]]
+            if kept is not None:
+                found = np.where(kept[0][kept[1][rank], pixels[cut]], found, -1)
             places = pixels[cut].astype(np.int64) * n_bins + found
             with lock:  # one result for all: it is too large for one a thread
                 np.add.at(out[rank if framewise else 0], places[found >= 0], np.uint32(1))

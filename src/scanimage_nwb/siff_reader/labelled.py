@@ -60,7 +60,7 @@ def _read(reader: "SiffReader", pages: NDArray[np.int64], dims: str, options: di
     added = [i for i in range(3) if i not in kept]
     shape = tuple(pages.shape[i] for i in kept)
     groups = pages.transpose(*kept, *added).reshape(int(np.prod(shape)), -1)
-    read = {name: options[name] for name in ("bin_factor", "bins", "registration_dict")}
+    read = {name: options[name] for name in ("bin_factor", "bins", "registration_dict", "edge")}
     if "Y" in dims:
         found = np.stack([reader.get_pixel_histogram(group, **read) for group in groups])
     elif not kept:

@@ -154,12 +154,13 @@ class SiffReader(MaskMethods):
         *,
         bins: tuple[int, int] | None = None,
         color_channel: int | None = 0,
+        edge: Edge = "wrap",
     ) -> NDArray[np.uint32]:
         """Count the photons of every pixel by delay; parameters as for `get_histogram`. Mind the size of the result.
 
         Parameters
         ----------
-        frames, framewise, bin_factor, registration_dict, bins, color_channel
+        frames, framewise, bin_factor, registration_dict, bins, color_channel, edge
             As for `get_histogram`.
 
         Returns
@@ -168,7 +169,9 @@ class SiffReader(MaskMethods):
         """
         request, source = self._delay_request(frames, color_channel, registration_dict)
         bin_of = histograms.bin_table(self.num_bins, bins, bin_factor)
-        return histograms.read_pixel_histogram(source, request, bin_of, framewise=framewise)
+        field, kind = self._within_edges(whole_field(request.n_pixels), request, edge)
+        kept = None if edge == "wrap" else (field.groups[0].classes > 0, kind)
+        return histograms.read_pixel_histogram(source, request, bin_of, framewise=framewise, kept=kept)
 
     def to_xarray(
         self,
@@ -179,6 +182,7 @@ class SiffReader(MaskMethods):
         bins: tuple[int, int] | None = None,
         registration_dict: RegistrationDict | None = None,
         color_channel: int | None = 0,
+        edge: Edge = "wrap",
     ) -> "DataArray":
         """Return histograms as a labelled array, as phasorpy and ptufile have them. Mind the size of the result.
 
@@ -189,7 +193,7 @@ class SiffReader(MaskMethods):
             (volumes, or frames of one plane), Z planes, C channels, H delays.
         samples : slice or sequence of int, optional
             Which samples; by default all.
-        bin_factor, bins, registration_dict
+        bin_factor, bins, registration_dict, edge
             As for `get_histogram`.
         color_channel : int, optional
             Channel to read; None for all.
@@ -224,7 +228,7 @@ class SiffReader(MaskMethods):
         >>> bool(np.allclose(g, ours.g)), bool(np.allclose(s, ours.s))
         (True, True)
         """
-        options = {"bin_factor": bin_factor, "bins": bins, "registration_dict": registration_dict}
+        options = {"bin_factor": bin_factor, "bins": bins, "registration_dict": registration_dict, "edge": edge}
         return label_histograms(self, dims, samples, self._first_edge_s, color_channel=color_channel, **options)
 
     def flim_map(
@@ -289,6 +293,7 @@ class SiffReader(MaskMethods):
         *,
         masks: None = None,
         color_channel: int | None = 0,
+        edge: Edge = "wrap",
     ) -> Photons: ...
 
     @overload
@@ -299,6 +304,7 @@ class SiffReader(MaskMethods):
         *,
         masks: ArrayLike | None,
         color_channel: int | None = 0,
+        edge: Edge = "wrap",
     ) -> Photons | tuple[Photons, ...]: ...
 
     def photons(
@@ -308,6 +314,7 @@ class SiffReader(MaskMethods):
         *,
         masks: ArrayLike | None = None,
         color_channel: int | None = 0,
+        edge: Edge = "wrap",
     ) -> Photons | tuple[Photons, ...]:
         """Return photons one by one; they take 14 bytes each.
 
@@ -317,6 +324,8 @@ class SiffReader(MaskMethods):
             As for `get_frames`.
         masks : array-like, optional
             As for `get_histogram`, but without weights: only photons within are returned.
+        edge : 'wrap' or number
+            Whether photons that a shift brings in at the opposite edge are returned; a number leaves them out.
 
         Returns
         -------
@@ -331,8 +340,10 @@ class SiffReader(MaskMethods):
             If masks do not fit, or are weights.
         """
         request, source = self._delay_request(frames, color_channel, registration_dict)
+        field, kind = self._within_edges(whole_field(request.n_pixels), request, edge)
         if masks is None:
-            return list_photons(source, request)
+            every = None if edge == "wrap" else field.groups[0].classes > 0
+            return list_photons(source, request, every, kind)
         own = self._masks(masks, request)
         own.planes(self._plane[request.pages])
         if own.weights is not None:
@@ -340,6 +351,10 @@ class SiffReader(MaskMethods):
         planes = np.asarray(masks, bool).reshape(own.n_masks, own.n_planes, -1)
         plane = self._plane if own.n_planes > 1 else np.zeros(self.num_frames, np.int64)
         found = list_photons(source, request, np.any(planes, axis=0), plane[request.pages])
+        if edge != "wrap":
+            of_page = np.zeros(self.num_frames, np.int64)
+            of_page[request.pages] = kind
+            found = found.within(field.groups[0].classes > 0, of_page)
         inside = tuple(found.within(mask, plane) for mask in planes)
         return inside[0] if np.ndim(masks) == 2 else inside
 
@@ -350,6 +365,7 @@ class SiffReader(MaskMethods):
         *,
         masks: ArrayLike | None = None,
         color_channel: int | None = 0,
+        edge: Edge = "wrap",
         n_frames: int = 1000,
         buffer_bytes: int = BUFFER_BYTES,
     ) -> Iterator[tuple[NDArray[np.int64], Photons | tuple[Photons, ...]]]:
@@ -357,7 +373,7 @@ class SiffReader(MaskMethods):
 
         Parameters
         ----------
-        frames, registration_dict, masks, color_channel
+        frames, registration_dict, masks, color_channel, edge
             As for `photons`.
         n_frames : int
             Most frames whose photons are held at once.
@@ -379,4 +395,4 @@ class SiffReader(MaskMethods):
             fits = int(np.searchsorted(ends, room, "right"))
             own = request.pages[first : max(first + 1, min(fits, first + n_frames))]
             first += len(own)
-            yield own, self.photons(own, registration_dict, masks=masks)
+            yield own, self.photons(own, registration_dict, masks=masks, edge=edge)
