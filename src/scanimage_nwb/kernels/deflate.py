@@ -33,12 +33,21 @@ _CHECKSUM_BYTES = 2048
 """So many bytes add up to less than 2**32."""
 
 _HEAD_WORDS = 24
-"""The description of a code takes 17 + 9 + 48 + 4 * 288 bits, and what ends a segment up to 15."""
+"""The description of a code takes 17 + 9 + 48 + 4 * 298 bits, and what ends a segment up to 15."""
 
 _END = 256
 _N_SYMBOLS = 286
 _LONGEST_RUN = 258
 _FIRST_LENGTH = 257
+
+_FAR = 64
+"""How far back the rest of a long run is copied from. Readers copy byte by byte from nearby, and words from here."""
+_FAR_SYMBOL = 11
+"""Stands for a distance of 49 and what four bits more say (RFC 1951, 3.2.5)."""
+_FAR_BITS = np.uint64(1 | (_FAR - 49) << 1)
+_N_DISTANCES = _FAR_SYMBOL + 1
+_RUN, _FAR_RUN = 1 << 9, 1 << 10
+"""What tokens of runs have beside their length."""
 
 
 def _length_table() -> tuple[NDArray, NDArray, NDArray]:
@@ -263,7 +272,7 @@ def _find_runs(
     frequencies: NDArray[np.int64],
     lengths: NDArray[np.uint8],
 ) -> int:
-    """Split a segment into bytes and runs of the byte before (256 + length); count their symbols anew."""
+    """Split a segment into bytes and runs of the byte before (marked lengths); count their symbols anew."""
     frequencies[:] = 0
     frequencies[_END] = 1
     n_tokens = 0
@@ -293,7 +302,7 @@ def _add_run(
     left = n_bytes - 1
     while left >= shortest:
         length = min(left, _LONGEST_RUN)
-        tokens[n_tokens] = 256 + length
+        tokens[n_tokens] = length | (_FAR_RUN if min(length, n_bytes - left) >= _FAR else _RUN)
         n_tokens += 1
         frequencies[_LENGTH_SYMBOL[length]] += 1
         left -= length
@@ -317,17 +326,17 @@ def _put_code(
     n_codes = _N_SYMBOLS
     while n_codes > _FIRST_LENGTH and lengths[n_codes - 1] == 0:
         n_codes -= 1
-    # block type 2; two distances, of one bit each; all 19 code lengths are described
-    head = (
-        np.uint64(is_last) | np.uint64(2 << 1) | np.uint64(n_codes - 257) << np.uint64(3) | np.uint64(1 << 8 | 15 << 13)
-    )
+    # block type 2; two of twelve distances, of one bit each; all 19 code lengths are described
+    head = np.uint64(is_last) | np.uint64(2 << 1) | np.uint64(n_codes - 257) << np.uint64(3)
+    head |= np.uint64((_N_DISTANCES - 1) << 8 | 15 << 13)
     at, pending, n_pending = _put(words, at, pending, n_pending, head, np.uint64(17))
     # the repetitions 16, 17, 18 are not used; each of the lengths 0 to 15 has a code of four bits, its own mirror
     at, pending, n_pending = _put(words, at, pending, n_pending, np.uint64(0), np.uint64(9))
     for _ in range(16):
         at, pending, n_pending = _put(words, at, pending, n_pending, np.uint64(4), np.uint64(3))
-    for symbol in range(n_codes + 2):
-        bits = lengths[symbol] if symbol < n_codes else np.uint8(1)
+    for symbol in range(n_codes + _N_DISTANCES):
+        distance = symbol - n_codes
+        bits = lengths[symbol] if distance < 0 else np.uint8(distance in (0, _FAR_SYMBOL))
         mirrored = (bits & 1) << 3 | (bits & 2) << 1 | (bits & 4) >> 1 | bits >> 3
         at, pending, n_pending = _put(words, at, pending, n_pending, np.uint64(mirrored), np.uint64(4))
     return at, pending, n_pending
@@ -407,15 +416,20 @@ def _put_tokens(
     codes: NDArray[np.uint16],
     lengths: NDArray[np.uint8],
 ) -> tuple[np.uint64, np.uint64, np.uint64]:
-    """Write bytes and runs by their codes; a run has extra bits, and the distance 1, which is one bit, 0."""
+    """Write bytes and runs by their codes; a run has extra bits, and a distance: one bit, 0 for 1, or that and more."""
     for token in tokens:
         if token < 256:
             value, bits = np.uint64(codes[token]), np.uint64(lengths[token])
         else:
-            length = token - 256
+            length = token & (_RUN - 1)
             symbol = _LENGTH_SYMBOL[length]
             bits = np.uint64(lengths[symbol])
             value = np.uint64(codes[symbol]) | np.uint64(_LENGTH_EXTRA[length]) << bits
-            bits += np.uint64(_LENGTH_EXTRA_BITS[length]) + np.uint64(1)
+            bits += np.uint64(_LENGTH_EXTRA_BITS[length])
+            if token & _FAR_RUN:
+                value |= _FAR_BITS << bits
+                bits += np.uint64(5)
+            else:
+                bits += np.uint64(1)
         at, pending, n_pending = _put(words, at, pending, n_pending, value, bits)
     return _put(words, at, pending, n_pending, np.uint64(codes[_END]), np.uint64(lengths[_END]))
