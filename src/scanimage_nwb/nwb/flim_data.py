@@ -22,7 +22,7 @@ from scanimage_nwb.siff_reader.photon_blocks import on_this_thread
 
 __all__ = ["PieceIterator", "Samples", "photon_fields"]
 
-_PHOTON_CHUNK, _DENSE_CHUNK = 1 << 17, 1 << 15
+_PHOTON_CHUNK, _DENSE_CHUNK = 1 << 17, 1 << 16
 """Photons of a chunk: one frame is read in about 1 ms, and a quarter of a megabyte is worth a request. Frames that
 fill a chunk by themselves have smaller ones, of which they take several, and less that is not theirs."""
 _DENSE_FRAME = 1 << 16
