@@ -145,24 +145,18 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
             if name in self.flim_interfaces and not masks_are_there:  # whose rows photons of regions point to
                 self._add_rois(nwbfile, metadata, given)
                 masks_are_there = True
-            interface.add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, **self._options_of(name, metadata, given))
+            self._find_regions(name, metadata)
+            interface.add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, **given.get(name, {}))
         if self.registration is not None:
             add_registration(nwbfile, self.registration, write_corrected=self.write_corrected)
         if not masks_are_there:
             self._add_rois(nwbfile, metadata, given)
 
-    def _options_of(self, name: str, metadata: Any, given: dict[str, dict]) -> dict[str, Any]:
-        """Return the options of an interface; photons of the regions in `roi_interfaces` are written too."""
-        options = given.get(name, {})
+    def _find_regions(self, name: str, metadata: Any) -> None:
+        """Have an interface write photons of `roi_interfaces`, unless it has masks of its own."""
         interface = self.flim_interfaces.get(name)
-        if interface is None or not self.roi_interfaces or interface.masks is not None:
-            return options  # masks of the interface's own go before
-        interface.regions = flim_regions(self.roi_interfaces, interface.imaging_extractor, metadata)
-        if options.get("histograms") == "field":
-            options = {**options, "histograms": ["field", "roi"]}
-        # masks alone have traces of lifetimes already, from which nothing is taken off
-        are_there = all("lifetime" in rois.segmentation.traces for rois in self.roi_interfaces)
-        return {"roi_lifetime": options["lifetime"] and not (are_there and not options.get("offset_s")), **options}
+        if interface is not None and self.roi_interfaces and interface.masks is None:
+            interface.regions = flim_regions(self.roi_interfaces, interface.imaging_extractor, metadata)
 
     def _add_rois(self, nwbfile: NWBFile, metadata: Any, options: dict) -> None:
         """Add masks and traces on the times of the first channel's series."""

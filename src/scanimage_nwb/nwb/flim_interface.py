@@ -149,7 +149,7 @@ class FlimInterface(SiffImagingInterface):
         """Regions for ``histograms="roi"``, `roi_lifetime` and `fit`: boolean, or weights (not for `fit`); shape
         (masks, [planes,] rows, columns)."""
         self.regions: tuple[Regions, ...] = ()
-        """Regions like `masks`, whose table is in the file already, as `ScanImageConverter` sets them."""
+        """Regions like `masks`, whose table is in the file already, as converters set them."""
         self.irf: Irf | MeasuredIrf | None = None
         """Response of the instrument for `fit`; by default a Gaussian is fitted, starting from the rising edge."""
 
@@ -163,7 +163,7 @@ class FlimInterface(SiffImagingInterface):
         bin_factor: int = 1,
         samples_per_histogram: int | None = None,
         lifetime: bool = False,
-        roi_lifetime: bool = False,
+        roi_lifetime: bool | None = None,
         offset_s: float = 0.0,
         phasor: bool = False,
         harmonic: int = 1,
@@ -184,15 +184,17 @@ class FlimInterface(SiffImagingInterface):
         photons : bool
             Every photon, without loss.
         histograms : {'field', 'roi', 'pixel'} or list of them, optional
-            Decays of the whole field or of `masks` for each sample; or of every pixel, added up.
+            Decays of the whole field or of `masks` for each sample; or of every pixel, added up. ``"field"`` alone
+            stands for both if masks are in the file.
         bin_factor : int
             So many delay bins of the histograms are added up; the last may hold fewer.
         samples_per_histogram : int, optional
             With ``histograms="pixel"``: samples that are added up; by default all, into one PhotonHistogram.
         lifetime : bool
             Mean delay of every pixel of every sample, in seconds. It is biased low, since decays wrap around.
-        roi_lifetime : bool
+        roi_lifetime : bool, optional
             Mean delay, and photons, of each of `masks` over time: a RoiResponseSeries in seconds, and one in photons.
+            By default, with `lifetime`, of masks in the file that have no such traces yet.
         offset_s : float
             Delay of the instrument's response in seconds, taken off the lifetimes.
         phasor : bool
@@ -218,8 +220,10 @@ class FlimInterface(SiffImagingInterface):
         UnsupportedFormatError
             If pages hold counts only.
         """
-        options = {"photons": photons, "lifetime": lifetime, "roi_lifetime": roi_lifetime, "phasor": phasor}
+        options = {"photons": photons, "lifetime": lifetime, "roi_lifetime": bool(roi_lifetime), "phasor": phasor}
         kinds = [histograms] if isinstance(histograms, str) else list(histograms or [])
+        if kinds == ["field"] and self.regions:
+            kinds.append("roi")
         regions = (*([] if self.masks is None else [Regions(self.masks)]), *self.regions)
         self._check_options(kinds, bin_factor, samples_per_histogram, motion_corrected)
         self._check_products(kinds, fit, regions, **options)
@@ -252,7 +256,10 @@ class FlimInterface(SiffImagingInterface):
         if lifetime:
             writer.add_lifetimes(offset_s)
         if roi_lifetime:
-            writer.add_roi_lifetimes(offset_s)
+            writer.add_roi_lifetimes(offset_s, regions)
+        elif roi_lifetime is None and lifetime:
+            if lacking := [own for own in self.regions if offset_s or not own.has_lifetimes]:
+                writer.add_roi_lifetimes(offset_s, lacking)
         if phasor:
             writer.add_phasors(harmonic)
         if fit is not None:

@@ -54,5 +54,6 @@ def flim_regions(
         masks = rois.to_masks() > 0
         named = merge_metadata(interface.get_metadata(), metadata or {})
         table = named["Ophys"]["PlaneSegmentations"][interface.metadata_key]["name"]
-        found.append(Regions(masks[:, 0] if rois.shape[0] == 1 else masks, table, interface.suffix))
+        masks = masks[:, 0] if rois.shape[0] == 1 else masks
+        found.append(Regions(masks, table, interface.suffix, has_lifetimes="lifetime" in own.traces))
     return tuple(found)

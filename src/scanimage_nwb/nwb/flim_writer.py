@@ -33,6 +33,8 @@ class Regions:
     """PlaneSegmentation of the file that has a row for each; by default one is made."""
     suffix: str = ""
     """What the names of its products end in, where there are several."""
+    has_lifetimes: bool = False
+    """Whether the file has the mean delays of each already, from which nothing is taken off."""
 
 
 def checked_masks(masks: Any, reader: SiffReader) -> NDArray:
@@ -313,13 +315,13 @@ class FlimWriter:
             )
         )
 
-    def add_roi_lifetimes(self, offset_s: float) -> None:
-        """Add the mean delay and the photons of every region over time, as core series."""
+    def add_roi_lifetimes(self, offset_s: float, several: Sequence[Regions]) -> None:
+        """Add the mean delay and the photons of regions over time, as core series."""
         container = self.module.data_interfaces.get("FluorescenceLifetime")
         if container is None:
             container = Fluorescence(name="FluorescenceLifetime")
             self.module.add(container)
-        for regions in self.regions:
+        for regions in several:
             lifetimes, counts = self.samples.region_lifetimes(regions.masks, offset_s)
             weighted = "" if regions.masks.dtype == bool else ", by the weights of its pixels"
             described = {

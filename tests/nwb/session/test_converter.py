@@ -1,5 +1,6 @@
 """A session in one file: names that do not collide, one clock, and no value that nobody gave."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,8 @@ from scanimage_nwb.errors import MetadataError, ScanImageNwbWarning, SessionFile
 from scanimage_nwb.nwb.session import SessionConverter
 from scanimage_nwb.nwb.session.converting import convert_session
 from scanimage_nwb.registration import RegistrationInfo
+from scanimage_nwb.roi_traces import read_segmentations
+from scanimage_nwb.siff_reader import SiffReader
 from scanimage_nwb.testing import write_scanimage_recording
 from scanimage_nwb.testing.siff_files import write_siff_recording
 
@@ -247,3 +250,31 @@ def test_file_in_the_way_and_stub(folder: Path) -> None:
     with pytest.raises(MetadataError, match="did you mean Europe/Berlin"):
         convert_session(folder, first.path, overwrite=True)
     assert set(read(first.path).acquisition)
+
+
+@pytest.mark.filterwarnings("ignore::scanimage_nwb.errors.ScanImageNwbWarning")
+def test_photons_of_masks_of_several_planes(data_dir: Path, tmp_path: Path) -> None:
+    """Masks that suite2p found plane by plane; their own traces have no lifetimes, so that these are written too."""
+    siff = write_siff_recording(tmp_path, name="c", n_planes=2, n_volumes=250, shape=(128, 128), photons_per_page=200)
+    shutil.copytree(data_dir / "suite2p", tmp_path / "suite2p")
+    text = "timezone: UTC\nrecordings: {name: c, files: c.siff}\nrois: {file: suite2p}\n"
+    flim = "flim: {photons: false, histograms: field, bin_factor: 37, lifetime: true, fit: 1}\n"
+    ophys = read(convert_session(describe(tmp_path, text + flim), tmp_path / "out.nwb").path).processing["ophys"]
+    with SiffReader(siff.path) as reader:
+        for own, suffix in zip(read_segmentations(tmp_path / "suite2p"), ("", "Plane1"), strict=True):
+            masks = own.rois.to_masks()[:, 0] > 0
+            pages = np.flatnonzero(siff.plane == own.plane)
+            table = ophys["ImageSegmentation"][f"PlaneSegmentation{suffix}"]
+            decays = ophys[f"PhotonHistogramSeriesRoi{suffix}"]
+            expected = reader.get_histogram(pages, masks, True, 37)
+            np.testing.assert_array_equal(decays.data[:], np.moveaxis(expected, 0, 1))
+            lifetimes, counts = reader.sum_masks_flim(masks, pages)
+            written = ophys["FluorescenceLifetime"]
+            np.testing.assert_allclose(written[f"RoiLifetime{suffix}"].data[:], lifetimes.T, rtol=1e-6)
+            np.testing.assert_array_equal(written[f"RoiPhotonCount{suffix}"].data[:], counts.T)
+            fits = ophys[f"LifetimeFitTableRoi{suffix}"]
+            np.testing.assert_array_equal(fits["photon_count"].data[:], counts.sum(axis=1))
+            assert decays.rois.table is fits["roi"].table is table
+    assert len(ophys["LifetimeFitTable"]) == 2
+    with pytest.raises(SessionFileError, match="fit"):
+        SessionConverter(describe(tmp_path, text + flim.replace("fit: 1", "fit: 5")))

@@ -15,6 +15,7 @@ from pynwb import NWBFile
 
 from scanimage_nwb.errors import RoiError, SessionFileError
 from scanimage_nwb.nwb.flim_interface import FlimInterface
+from scanimage_nwb.nwb.flim_regions import flim_regions
 from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface
 from scanimage_nwb.nwb.metadata import name_suffix, registry_key
 from scanimage_nwb.nwb.registration import RegistrationInterface, add_registration
@@ -272,7 +273,10 @@ class _Masks(BaseDataInterface):
         self._session_path = session_path
 
     def add_to_nwbfile(self, nwbfile: NWBFile, metadata: Mapping[str, Any], *, stub_test: bool = False) -> None:
-        """Add masks and traces on the times of the recording's first channel, whose series must be there."""
+        """Add masks and traces on the times of the recording's first channel, whose series must be there.
+
+        What is written of photons afterwards is written of these masks, too.
+        """
         opened = self._opened
         series = metadata["Ophys"]["MicroscopySeries"][opened.imaging[0].metadata_key]["name"]
         try:
@@ -287,6 +291,9 @@ class _Masks(BaseDataInterface):
             raise SessionFileError([f"{self._session_path}: rois of {opened.entry.name}: {error}"]) from error
         for interface in found:
             interface.add_to_nwbfile(nwbfile, dict(metadata), imaging_series=series, stub_test=stub_test)
+        for photons in opened.interfaces:
+            if isinstance(photons, FlimInterface):
+                photons.regions = flim_regions(found, photons.imaging_extractor, metadata)
 
 
 def _add_flim(assembly: Assembly, entry: FlimEntry) -> None:

@@ -50,7 +50,7 @@ class RecordingEntry(Part):
 
 
 class FlimEntry(Part):
-    """What is written of the photons of a .siff recording, beside their counts."""
+    """What is written of the photons of a .siff recording, beside their counts; of its masks, too, if it has rois."""
 
     recording: str | None = _OF
     channels: list[str] | None = Field(None, min_length=1, description="a list of channel names; by default all")
@@ -62,6 +62,7 @@ class FlimEntry(Part):
     offset_s: float = Field(0.0, description="seconds taken off the lifetimes")
     phasor: bool = Field(False, description="true or false: phasor of every pixel")
     harmonic: int = Field(1, ge=1, description="harmonic of the phasor, from 1")
+    fit: int | None = Field(None, ge=1, le=4, description="exponentials that are fitted to the decays, 1 to 4")
     motion_corrected: bool = Field(False, description="true or false; true needs a registration of the recording")
 
 

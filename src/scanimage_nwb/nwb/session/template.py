@@ -150,6 +150,7 @@ def _flim_lines(look: Look) -> Iterator[str]:
         yield _with_comment("    # histograms: field", field_description(("flim", 0, "histograms")))
         yield _with_comment("    # lifetime: true", "mean delay of every pixel")
         yield _with_comment("    # phasor: true", "phasor of every pixel")
+        yield _with_comment("    # fit: 2", "exponentials fitted to the decay of the field")
 
 
 def _registration_lines(look: Look) -> Iterator[str]:
