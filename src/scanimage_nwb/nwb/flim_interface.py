@@ -257,9 +257,9 @@ class FlimInterface(SiffImagingInterface):
             writer.add_lifetimes(offset_s)
         if roi_lifetime:
             writer.add_roi_lifetimes(offset_s, regions)
-        elif roi_lifetime is None and lifetime:
-            if lacking := [own for own in self.regions if offset_s or not own.has_lifetimes]:
-                writer.add_roi_lifetimes(offset_s, lacking)
+        lacking = [own for own in self.regions if offset_s or not own.has_lifetimes]
+        if roi_lifetime is None and lifetime and lacking:
+            writer.add_roi_lifetimes(offset_s, lacking)
         if phasor:
             writer.add_phasors(harmonic)
         if fit is not None:
