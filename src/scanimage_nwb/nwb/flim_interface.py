@@ -255,11 +255,12 @@ class FlimInterface(SiffImagingInterface):
                 writer.add_histograms(kind, bin_factor)
         if lifetime:
             writer.add_lifetimes(offset_s)
-        if roi_lifetime:
-            writer.add_roi_lifetimes(offset_s, regions)
-        lacking = [own for own in self.regions if offset_s or not own.has_lifetimes]
-        if roi_lifetime is None and lifetime and lacking:
-            writer.add_roi_lifetimes(offset_s, lacking)
+        several = writer.regions if roi_lifetime else []
+        if roi_lifetime is None and lifetime:
+            in_file = [own for own in writer.regions if own.table is not None]
+            several = [own for own in in_file if offset_s or not own.has_lifetimes]
+        if several:
+            writer.add_roi_lifetimes(offset_s, several)
         if phasor:
             writer.add_phasors(harmonic)
         if fit is not None:
