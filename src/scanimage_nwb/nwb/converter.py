@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
         interface = self.flim_interfaces.get(name)
         if interface is not None:
             others = self.roi_interfaces if interface.masks is None else ()
-            interface.regions = flim_regions(others, interface.imaging_extractor, metadata)
+            interface.find_regions = partial(flim_regions, others, interface.imaging_extractor, metadata)
 
     def _add_rois(self, nwbfile: NWBFile, metadata: Any, options: dict) -> None:
         """Add masks and traces on the times of the first channel's series."""

@@ -324,3 +324,17 @@ def test_masks_that_are_set_go_before_those_of_the_session(folder: Path) -> None
     fits = converter.create_nwbfile().processing["ophys"]["LifetimeFitTableRoi"]
     assert fits["roi"].table.name == "PlaneSegmentationFlim"
     assert len(fits) == 1
+
+
+def test_masks_are_not_unpacked_for_photons_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Masks of many planes take more memory than there is, which nothing needs that is not made of regions."""
+    monkeypatch.setattr("scanimage_nwb.nwb.flim_regions._LARGEST_MASKS_BYTES", 1)
+    corners(folder)
+    text = (
+        "timezone: UTC\nrecordings: {name: c, files: c_00001.siff}\nrois: {file: corners.npy}\nflim: {phasor: true}\n"
+    )
+    nwbfile = read(convert_session(describe(folder, text), folder / "out.nwb").path)
+    assert "PhotonEventSeries" in nwbfile.acquisition
+    assert len(nwbfile.processing["ophys"]["ImageSegmentation"]["PlaneSegmentation"]) == 2
+    with pytest.raises(MetadataError, match=r"2 masks of .* would take"):
+        convert_session(describe(folder, text.replace("phasor: true", "fit: 1")), folder / "other.nwb")

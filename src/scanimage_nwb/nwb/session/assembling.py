@@ -295,7 +295,7 @@ class _Masks(BaseDataInterface):
             interface.add_to_nwbfile(nwbfile, dict(metadata), imaging_series=series, stub_test=stub_test)
         for photons in opened.interfaces:
             if isinstance(photons, FlimInterface):
-                photons.regions = self._regions(found, photons, metadata)
+                photons.find_regions = partial(self._regions, found, photons, metadata)
 
     def _regions(
         self, found: Sequence[RoiTracesInterface], photons: FlimInterface, metadata: Mapping[str, Any]
