@@ -17,6 +17,7 @@ from pynwb import NWBHDF5IO
 from scanimage_nwb.cli import main
 from scanimage_nwb.errors import MetadataError
 from scanimage_nwb.nwb import ScanImageConverter, convert_recording, open_photons, verify_nwbfile
+from scanimage_nwb.nwb.roi_conversion import RoiOptions, roi_interfaces
 from scanimage_nwb.registration import RegistrationInfo
 from scanimage_nwb.siff_reader import SiffReader
 from scanimage_nwb.testing import write_scanimage_recording
@@ -280,3 +281,20 @@ def test_masks_with_weights_and_traces_of_their_own(tmp_path: Path) -> None:
         # masks alone have traces of lifetimes already
         assert "FluorescenceLifetime" not in ophys.data_interfaces
         assert any(series.unit == "seconds" for series in ophys["Fluorescence"].roi_response_series.values())
+
+
+def test_masks_of_the_file_before_are_forgotten(tmp_path: Path) -> None:
+    """A converter makes one file with masks, another with those that its interface was given, and one without."""
+    siff = write_siff_recording(tmp_path, n_volumes=12, photons_per_page=400)
+    masks = np.zeros((2, 16, 12), bool)
+    masks[0, :4, :4] = masks[1, -4:, -4:] = True
+    np.save(tmp_path / "masks.npy", masks)
+    converter = ScanImageConverter(siff.path, flim=["fit"])
+    interface = converter.data_interface_objects["SiffImaging"]
+    converter.roi_interfaces = roi_interfaces([interface.imaging_extractor], RoiOptions(tmp_path / "masks.npy"))
+    assert len(converter.create_nwbfile().processing["ophys"]["LifetimeFitTableRoi"]) == 2
+    converter.flim_interfaces["Flim"].masks = masks[:1]
+    fits = converter.create_nwbfile().processing["ophys"]["LifetimeFitTableRoi"]
+    assert (len(fits), fits["roi"].table.name) == (1, "PlaneSegmentationFlim")
+    converter.flim_interfaces["Flim"].masks, converter.roi_interfaces = None, ()
+    assert "LifetimeFitTableRoi" not in converter.create_nwbfile().processing["ophys"].data_interfaces

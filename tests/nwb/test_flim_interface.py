@@ -239,6 +239,20 @@ def test_lifetimes_and_phasors(two_colors: SyntheticSiff, tmp_path: Path) -> Non
             np.testing.assert_allclose(phasor[sample, :, :, plane, 1], pair.imag.T, rtol=1e-4, atol=1e-6)
 
 
+def test_lifetimes_of_masks_given_as_numbers_are_those_of_masks(two_colors: SyntheticSiff, tmp_path: Path) -> None:
+    """Zeros and ones are no weights, whatever type they have; lists are taken as well."""
+    masks = np.random.default_rng(0).random((2, 3, 16, 12)) < 0.3
+    pages = true_pages(two_colors, 0)
+    truth = [[true_histogram(two_colors, page, 1).sum(axis=-1) for page in row] for row in pages]
+    options = {"channel_name": "Channel 1", "photons": False, "roi_lifetime": True}
+    for given in (masks, masks.astype(float), masks.astype(int).tolist()):
+        with h5py.File(write(tmp_path / "a.nwb", two_colors.path, masks=given, **options)) as file:
+            counts = file["processing/ophys/FluorescenceLifetime/RoiPhotonCountChannel1"]
+            np.testing.assert_array_equal(counts["data"][:], np.einsum("tzyx,mzyx->tm", np.array(truth), masks))
+            assert counts["data"].dtype.kind == "u"
+            assert "weights" not in counts.attrs["description"]
+
+
 def test_motion_is_applied_when_asked_for_and_said(tmp_path: Path) -> None:
     siff = write_siff_recording(tmp_path, n_volumes=20, page_kinds=("raw", "compressed"))
     shifts = {page: (page % 5 - 2, 3 * page % 7) for page in range(20)}

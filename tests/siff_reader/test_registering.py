@@ -148,6 +148,17 @@ def test_photons_beyond_the_edge_are_left_out_one_by_one(tmp_path: Path) -> None
         reader.photons(frames, SHIFTS, edge="fill")
 
 
+def test_no_frames_have_no_photons_beyond_the_edge(tmp_path: Path) -> None:
+    """A part of a run that holds no frame is read like any other."""
+    reader = SiffReader(write_siff_recording(tmp_path, n_volumes=2).path)
+    mask = np.ones(reader.im_params.shape, bool)
+    assert reader.photons([], SHIFTS, edge=0).pixel.shape == (0,)
+    assert reader.photons([], SHIFTS, masks=mask, edge=0).pixel.shape == (0,)
+    assert reader.get_pixel_histogram([], True, registration_dict=SHIFTS, edge=0).shape == (0, *mask.shape, 629)
+    assert reader.get_histogram([], mask, registration_dict=SHIFTS, edge=0).sum() == 0
+    assert reader.sum_masks(mask[np.newaxis], [], registration_dict=SHIFTS, edge=7).shape == (1, 0)
+
+
 def test_shifts_are_kept_in_a_file(reader: SiffReader, tmp_path: Path) -> None:
     assert reader.registration_info is not None
     reader.registration_info.save(tmp_path / "reg.h5")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -155,8 +156,9 @@ class ScanImageConverter(WholeFileWriting, ConverterPipe):
     def _find_regions(self, name: str, metadata: Any) -> None:
         """Have an interface write photons of `roi_interfaces`, unless it has masks of its own."""
         interface = self.flim_interfaces.get(name)
-        if interface is not None and self.roi_interfaces and interface.masks is None:
-            interface.regions = flim_regions(self.roi_interfaces, interface.imaging_extractor, metadata)
+        if interface is not None:
+            others = self.roi_interfaces if interface.masks is None else ()
+            interface.find_regions = partial(flim_regions, others, interface.imaging_extractor, metadata)
 
     def _add_rois(self, nwbfile: NWBFile, metadata: Any, options: dict) -> None:
         """Add masks and traces on the times of the first channel's series."""

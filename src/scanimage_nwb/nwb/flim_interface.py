@@ -1,6 +1,6 @@
 """neuroconv data interface: photons of one channel of a .siff recording, and what follows from them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, get_args
 
 from numpy.typing import NDArray
@@ -148,8 +148,9 @@ class FlimInterface(SiffImagingInterface):
         self.masks: NDArray | None = None
         """Regions for ``histograms="roi"``, `roi_lifetime` and `fit`: boolean, or weights (not for `fit`); shape
         (masks, [planes,] rows, columns)."""
-        self.regions: tuple[Regions, ...] = ()
-        """Regions like `masks`, whose table is in the file already, as converters set them."""
+        self.find_regions: Callable[[], tuple[Regions, ...]] = tuple
+        """Gives regions like `masks`, whose table is in the file already, as converters set it; asked only for what is
+        made of regions, for they take much memory."""
         self.irf: Irf | MeasuredIrf | None = None
         """Response of the instrument for `fit`; by default a Gaussian is fitted, starting from the rising edge."""
 
@@ -222,9 +223,12 @@ class FlimInterface(SiffImagingInterface):
         """
         options = {"photons": photons, "lifetime": lifetime, "roi_lifetime": bool(roi_lifetime), "phasor": phasor}
         kinds = [histograms] if isinstance(histograms, str) else list(histograms or [])
-        if kinds == ["field"] and self.regions:
-            kinds.append("roi")
-        regions = (*([] if self.masks is None else [Regions(self.masks)]), *self.regions)
+        of_field = kinds == ["field"]
+        regions: tuple[Regions, ...] = () if self.masks is None else (Regions(self.masks),)
+        if of_field or "roi" in kinds or fit is not None or roi_lifetime or (lifetime and roi_lifetime is None):
+            in_file = self.find_regions()
+            kinds += ["roi"] if of_field and in_file else []
+            regions += in_file
         self._check_options(kinds, bin_factor, samples_per_histogram, motion_corrected)
         self._check_products(kinds, fit, regions, **options)
         if stub_test and stub_samples < 1:
@@ -255,11 +259,12 @@ class FlimInterface(SiffImagingInterface):
                 writer.add_histograms(kind, bin_factor)
         if lifetime:
             writer.add_lifetimes(offset_s)
-        if roi_lifetime:
-            writer.add_roi_lifetimes(offset_s, regions)
-        lacking = [own for own in self.regions if offset_s or not own.has_lifetimes]
-        if roi_lifetime is None and lifetime and lacking:
-            writer.add_roi_lifetimes(offset_s, lacking)
+        traced = writer.regions if roi_lifetime else []
+        if roi_lifetime is None and lifetime:
+            there = [own for own in writer.regions if own.table is not None]
+            traced = [own for own in there if offset_s or not own.has_lifetimes]
+        if traced:
+            writer.add_roi_lifetimes(offset_s, traced)
         if phasor:
             writer.add_phasors(harmonic)
         if fit is not None:

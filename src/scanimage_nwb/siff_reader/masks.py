@@ -188,6 +188,8 @@ def leave_out_edges(
     >>> cut.groups[0].classes[plane].tolist()
     [[1, 1, 0, 1, 1, 0], [1, 1, 1, 1, 1, 1]]
     """
+    if not len(plane):
+        return masks, plane
     kinds, own = np.unique(np.column_stack([masks.planes(plane), shifts]), axis=0, return_inverse=True)
     outside = np.zeros((len(kinds), *shape), bool)
     for pixels, shift in zip(outside, kinds[:, 1:].tolist(), strict=True):

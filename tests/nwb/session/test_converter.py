@@ -278,3 +278,63 @@ def test_photons_of_masks_of_several_planes(data_dir: Path, tmp_path: Path) -> N
     assert len(ophys["LifetimeFitTable"]) == 2
     with pytest.raises(SessionFileError, match="fit"):
         SessionConverter(describe(tmp_path, text + flim.replace("fit: 1", "fit: 5")))
+
+
+def corners(folder: Path) -> np.ndarray:
+    """Write masks of two corners of a frame."""
+    masks = np.zeros((2, 16, 12), bool)
+    masks[0, :4, :4] = masks[1, -4:, -4:] = True
+    np.save(folder / "corners.npy", masks)
+    return masks
+
+
+def test_photons_of_masks_are_named_after_their_recording_once(folder: Path) -> None:
+    write_siff_recording(folder, name="d_00001", n_volumes=15)
+    corners(folder)
+    text = "timezone: UTC\nrecordings:\n  - {name: c, files: c_00001.siff}\n  - {name: d, files: d_00001.siff}\n"
+    text += "rois:\n  - {recording: c, file: corners.npy}\n  - {recording: d, file: corners.npy}\n"
+    flim = "{photons: false, histograms: field, bin_factor: 37, lifetime: true, offset_s: 1.0e-9"
+    text += f"flim:\n  - {flim}, recording: c}}\n  - {flim}, recording: d}}\n"
+    ophys = read(convert_session(describe(folder, text), folder / "out.nwb").path).processing["ophys"]
+    for word, table in (("C", "PlaneSegmentation"), ("D", "PlaneSegmentationD")):
+        assert ophys[f"PhotonHistogramSeriesRoi{word}"].rois.table.name == table
+        assert ophys["FluorescenceLifetime"][f"RoiLifetime{word}"].rois.table.name == table
+
+
+def test_lifetimes_of_masks_in_a_channel_whose_counts_are_not_written(folder: Path) -> None:
+    siff = write_siff_recording(folder, name="d_00001", n_volumes=15, channel_save=(1, 2))
+    masks = corners(folder)
+    text = "timezone: UTC\nrecordings: {name: d, files: d_00001.siff, channels: [Channel 1]}\n"
+    text += "rois: {file: corners.npy}\nflim: {channels: [Channel 1, Channel 2], photons: false, lifetime: true}\n"
+    ophys = read(convert_session(describe(folder, text), folder / "out.nwb").path).processing["ophys"]
+    written = ophys["FluorescenceLifetime"].roi_response_series
+    assert set(written) == {"RoiLifetimeChannel2", "RoiPhotonCountChannel2"}  # masks alone have those of Channel 1
+    with SiffReader(siff.path) as reader:
+        expected, _ = reader.sum_masks_flim(masks, np.flatnonzero(siff.channel == 1))
+    np.testing.assert_allclose(written["RoiLifetimeChannel2"].data[:], expected.T, rtol=1e-6)
+
+
+def test_masks_that_are_set_go_before_those_of_the_session(folder: Path) -> None:
+    """In a file that is made after another one, too."""
+    masks = corners(folder)
+    text = "timezone: UTC\nrecordings: {name: c, files: c_00001.siff}\nrois: {file: corners.npy}\n"
+    converter = SessionConverter(describe(folder, text + "flim: {photons: false, histograms: field, fit: 1}\n"))
+    assert len(converter.create_nwbfile().processing["ophys"]["LifetimeFitTableRoi"]) == 2
+    converter.data_interface_objects["Flim"].masks = masks[:1]
+    fits = converter.create_nwbfile().processing["ophys"]["LifetimeFitTableRoi"]
+    assert fits["roi"].table.name == "PlaneSegmentationFlim"
+    assert len(fits) == 1
+
+
+def test_masks_are_not_unpacked_for_photons_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Masks of many planes take more memory than there is, which nothing needs that is not made of regions."""
+    monkeypatch.setattr("scanimage_nwb.nwb.flim_regions._LARGEST_MASKS_BYTES", 1)
+    corners(folder)
+    text = (
+        "timezone: UTC\nrecordings: {name: c, files: c_00001.siff}\nrois: {file: corners.npy}\nflim: {phasor: true}\n"
+    )
+    nwbfile = read(convert_session(describe(folder, text), folder / "out.nwb").path)
+    assert "PhotonEventSeries" in nwbfile.acquisition
+    assert len(nwbfile.processing["ophys"]["ImageSegmentation"]["PlaneSegmentation"]) == 2
+    with pytest.raises(MetadataError, match=r"2 masks of .* would take"):
+        convert_session(describe(folder, text.replace("phasor: true", "fit: 1")), folder / "other.nwb")

@@ -4,7 +4,7 @@ A section of the session file becomes interfaces in one function of this module;
 which they are written. To add a section: its entry in `schema`, a function here, a line in `SECTIONS`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,10 +16,12 @@ from pynwb import NWBFile
 from scanimage_nwb.errors import RoiError, SessionFileError
 from scanimage_nwb.nwb.flim_interface import FlimInterface
 from scanimage_nwb.nwb.flim_regions import flim_regions
+from scanimage_nwb.nwb.flim_writer import Regions
 from scanimage_nwb.nwb.interfaces import ScanImageImagingInterface
 from scanimage_nwb.nwb.metadata import name_suffix, registry_key
 from scanimage_nwb.nwb.registration import RegistrationInterface, add_registration
 from scanimage_nwb.nwb.roi_conversion import STUB_SAMPLES, RoiOptions, roi_interfaces
+from scanimage_nwb.nwb.roi_interface import RoiTracesInterface
 from scanimage_nwb.nwb.session.reading import SESSION_FILE_NAME, Session, is_siff
 from scanimage_nwb.nwb.session.schema import FlimEntry, RecordingEntry, RegistrationEntry, RoisEntry, SyncEntry
 from scanimage_nwb.nwb.siff_interface import SiffImagingInterface
@@ -293,7 +295,23 @@ class _Masks(BaseDataInterface):
             interface.add_to_nwbfile(nwbfile, dict(metadata), imaging_series=series, stub_test=stub_test)
         for photons in opened.interfaces:
             if isinstance(photons, FlimInterface):
-                photons.regions = flim_regions(found, photons.imaging_extractor, metadata)
+                photons.find_regions = partial(self._regions, found, photons, metadata)
+
+    def _regions(
+        self, found: Sequence[RoiTracesInterface], photons: FlimInterface, metadata: Mapping[str, Any]
+    ) -> tuple[Regions, ...]:
+        """Return the masks whose photons an interface writes; masks of its own go before."""
+        if photons.masks is not None:
+            return ()
+        is_traced = photons.channel_name in [interface.channel_name for interface in self._opened.imaging]
+        return tuple(
+            replace(
+                own,
+                suffix=own.suffix.removeprefix(self._suffix),  # names of what is made of photons have the recording's
+                has_lifetimes=own.has_lifetimes and is_traced,
+            )
+            for own in flim_regions(found, photons.imaging_extractor, metadata)
+        )
 
 
 def _add_flim(assembly: Assembly, entry: FlimEntry) -> None:
