@@ -122,6 +122,23 @@ def test_counts_that_disagree_with_the_strip(tmp_path: Path, change: int) -> Non
     assert (reader.get_frames([0, 1, 2, 4, 5]) == written.counts[[0, 1, 2, 4, 5]]).all()
 
 
+def test_the_first_damaged_page_is_named_whatever_its_damage(tmp_path: Path) -> None:
+    """A page whose counts disagree was named before earlier ones with photons beyond the last delay bin."""
+    written, table, data = write(tmp_path, page_kinds=("compressed",))
+    struct.pack_into("<H", data, int(table.columns["strip_offset"][2]), 629)
+    pixel = int(table.offset[3]) - 2 * 16 * 12
+    struct.pack_into("<H", data, pixel, struct.unpack_from("<H", data, pixel)[0] + 1)
+    written.path.write_bytes(data)
+    for masks in (None, np.ones((16, 12), bool)):
+        with pytest.raises(PhotonRangeError, match="page 2 "):
+            SiffReader(written.path).get_histogram(None, masks, framewise=True)
+    half = np.arange(16 * 12).reshape(16, 12) % 2 == 0
+    with pytest.raises(PhotonRangeError, match="page 2 "):
+        SiffReader(written.path).get_histogram(None, half, framewise=True)
+    with pytest.raises(FormatError, match=r"page 3 .*differ by 1 photons"):
+        SiffReader(written.path, strict=False).get_histogram(None, half, framewise=True)
+
+
 @pytest.mark.parametrize(("tag", "value"), [(907, 7), (279, 11), (258, 8)])
 def test_pages_stored_in_unknown_ways(tmp_path: Path, tag: int, value: int) -> None:
     written, table, data = write(tmp_path, page_kinds=("raw",))

@@ -275,18 +275,18 @@ def check_faults(
     """
     if not faults.any():
         return 0
-    bad = np.flatnonzero(faults[:, _MISMATCH] | faults[:, _OUTSIDE_BLOCK])
-    if bad.size:
-        page = int(pages[bad[0]])
-        raise FormatError(
-            f"{photon_pages._name(page)}: its counts and its strip differ by {faults[bad[0], _MISMATCH]} photons; the "
-            f"strip holds {photon_pages.strip_bytes[page] // 2}. The page is damaged: leave it out, or copy the file "
-            "again"
-        )
+    broken = (faults[:, _MISMATCH] != 0) | (faults[:, _OUTSIDE_BLOCK] != 0)
     dropped = faults[:, _OUTSIDE_PAGE] + faults[:, _BEYOND_BINS]
-    bad = np.flatnonzero(dropped)
-    if bad.size and strict:
-        page, found = int(pages[bad[0]]), faults[bad[0]]
+    wrong = np.flatnonzero(broken | (dropped > 0) if strict else broken)
+    if wrong.size:
+        first = wrong[0]
+        page, found = int(pages[first]), faults[first]
+        if broken[first]:
+            raise FormatError(
+                f"{photon_pages._name(page)}: its counts and its strip differ by {found[_MISMATCH]} photons; the strip "
+                f"holds {photon_pages.strip_bytes[page] // 2}. The page is damaged: leave it out, or copy the file "
+                "again"
+            )
         columns = photon_pages.table.columns
         late = "" if num_bins is None else f" and {found[_BEYOND_BINS]} beyond the last of {num_bins} delay bins"
         raise PhotonRangeError(
