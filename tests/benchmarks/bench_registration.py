@@ -4,6 +4,7 @@
     python tests/benchmarks/bench_registration.py --full    more seeds, and up to 40,416 frames
     python tests/benchmarks/bench_registration.py --headline [--folder DIR]   that many frames from a .siff and a TIFF,
                                                             with their reading: 3 GB of disk, kept if DIR is given
+    python tests/benchmarks/bench_registration.py --reads   what shifts add to reading 8,000 frames: 1 GB of disk
 
 Scenes are 25 blobs of sigma 6 px on 128 x 256 pixels with 10 % background; motion is AR(1) (0.9, within 6 px) in whole
 pixels, with a jitter of 0.3 px of each of 2 planes, over 300 volumes. The error is the mean distance of the shifts from
@@ -24,6 +25,7 @@ import sys
 import tempfile
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -230,16 +232,45 @@ def headline(n_frames: int, folder: Path) -> None:
             )
 
 
+def shifted_reads(n_frames: int, folder: Path) -> None:
+    """Print what reads with shifts cost beside plain ones: medians of seven, in turn."""
+    shifts = np.random.default_rng(0).integers(-6, 7, (n_frames, 2)).tolist()
+    moved = {page: (dy, dx) for page, (dy, dx) in enumerate(shifts)}
+    masks = np.zeros((10, 256, 128), bool)
+    for rank in range(10):
+        masks[rank, 20 * rank : 20 * rank + 15, 30:50] = True
+    for kind in ("siff", "tiff"):
+        own = folder / f"reads_{kind}"
+        own.mkdir()
+        with SiffReader(write_long(own, kind, n_frames)) as reader:
+            for name, read in {"get_frames": reader.get_frames, "sum_masks": partial(reader.sum_masks, masks)}.items():
+                seconds: dict[bool, list[float]] = {False: [], True: []}
+                for is_moved in (False, True) * 8:
+                    start = time.perf_counter()
+                    read(range(n_frames), moved if is_moved else {})
+                    seconds[is_moved].append(time.perf_counter() - start)
+                plain, with_shifts = (float(np.median(own[1:])) for own in seconds.values())
+                print(
+                    f"{kind} {name} of {n_frames} frames: plain {plain:.3f} s, with shifts {with_shifts:.3f} s, "
+                    f"{with_shifts / plain:.2f} times (asked: at most 1.2)"
+                )
+
+
 def main() -> None:
     """Run what the arguments say."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--headline", type=int, nargs="?", const=40416, metavar="FRAMES")
+    parser.add_argument("--reads", type=int, nargs="?", const=8000, metavar="FRAMES", help="cost of shifts in reads")
     parser.add_argument("--suite2p-python", help="an interpreter that has suite2p 1.0 or newer (GPL; a black box)")
     parser.add_argument("--as-suite2p", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help="where the files of --headline are, or go to stay")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ScanImageNwbWarning)
+    if arguments.reads:
+        with tempfile.TemporaryDirectory() as folder:
+            shifted_reads(arguments.reads, Path(folder))
+        return
     register(benchmark_movie(500, 0, n_volumes=40).frames, subpixel=True)
     register(benchmark_movie(3000, 0, n_volumes=40).frames)
     if arguments.as_suite2p:
