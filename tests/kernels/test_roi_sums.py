@@ -96,3 +96,17 @@ def test_products_of_neighbours(shape: tuple[int, int, int]) -> None:
     local_products.add_products(frames, *found)
     for own, expected in zip(found, local_products.add_products_reference(frames), strict=True):
         np.testing.assert_array_equal(own, expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), n_pixels=st.integers(1, 30), n_classes=st.integers(1, 5))
+def test_pixels_are_summed_by_class(seed: int, n_pixels: int, n_classes: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, planes, groups = rng.integers(0, 5), rng.integers(1, 4), rng.integers(1, 3)
+    pixels = rng.integers(-(2**15), 2**15, (n, n_pixels)).astype(rng.choice(["i2", "i4", "u2", "f4"]))
+    classes = rng.integers(0, n_classes, (planes, groups, n_pixels)).astype(np.uint16)
+    plane = rng.integers(0, planes, n)
+    expected = class_sums.sum_pixel_classes_reference(pixels, classes, plane, n_classes)
+    out = np.full_like(expected, -1)
+    class_sums.sum_pixel_classes(pixels, classes, plane, out)
+    assert (out == expected).all()

@@ -1,13 +1,59 @@
-"""From sums of classes of pixels to sums of masks: each mask is a list of classes.
+"""From pixels to sums of their classes, and from these to sums of masks: each mask is a list of classes.
 
-`add_masks_reference` is the slow twin.
+The ``_reference`` of each kernel is its slow twin.
 """
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["add_masks", "add_masks_reference"]
+__all__ = ["add_masks", "add_masks_reference", "sum_pixel_classes", "sum_pixel_classes_reference"]
+
+_N_TABLES = 4
+"""Neighbouring pixels are often of one class: several tables keep each from waiting for the one before."""
+
+
+@numba.njit(cache=True, nogil=True)
+def sum_pixel_classes(pixels: NDArray, classes: NDArray[np.uint16], plane: NDArray[np.int64], out: NDArray) -> None:
+    """Sum the pixels of every class.
+
+    Parameters
+    ----------
+    pixels : ndarray of any number type, shape (n, n_pixels)
+        Frames.
+    classes : ndarray of uint16, shape (planes, groups, n_pixels)
+        Class of each pixel, smaller than `n_classes`, in each group.
+    plane : ndarray of int64, shape (n,)
+        Plane of `classes` for each frame.
+    out : ndarray of int64 or float64, shape (n, groups, n_classes)
+        Filled.
+    """
+    n_classes, n_pixels = out.shape[2], pixels.shape[1]
+    tables = np.empty((_N_TABLES, n_classes), out.dtype)
+    for i in range(len(pixels)):
+        frame = pixels[i]
+        for group in range(classes.shape[1]):
+            own = classes[plane[i], group]
+            tables[:] = 0
+            whole = n_pixels // _N_TABLES * _N_TABLES
+            for pixel in range(0, whole, _N_TABLES):
+                for table in range(_N_TABLES):
+                    tables[table, np.uint64(own[pixel + table])] += frame[pixel + table]
+            for pixel in range(whole, n_pixels):
+                tables[0, np.uint64(own[pixel])] += frame[pixel]
+            for found in range(n_classes):
+                out[i, group, found] = tables[:, found].sum()
+
+
+def sum_pixel_classes_reference(
+    pixels: NDArray, classes: NDArray[np.uint16], plane: NDArray[np.int64], n_classes: int
+) -> NDArray:
+    """Return sums of classes the slow way; parameters as for `sum_pixel_classes`."""
+    kind = np.float64 if pixels.dtype.kind == "f" else np.int64
+    out = np.zeros((len(pixels), classes.shape[1], n_classes), kind)
+    for i, group in np.ndindex(out.shape[:2]):
+        np.add.at(out[i, group], classes[plane[i], group], pixels[i].astype(kind))
+    return out
 
 
 @numba.njit(cache=True, nogil=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scanimage_nwb.kernels.class_sums import add_masks
+from scanimage_nwb.kernels.class_sums import add_masks, sum_pixel_classes
 from scanimage_nwb.kernels.photon_sums import sum_classes
 from scanimage_nwb.recording import Recording
 from scanimage_nwb.siff_reader.frames import read_counts
@@ -72,18 +72,17 @@ def sum_pixels(
 
     if masks.weights is not None:
         return _weigh(read, request, masks, own, columns)
-    out = np.zeros((masks.n_masks, columns.n), np.int64)
+    kind = np.float64 if recording.dtype.kind == "f" else np.int64
+    out = np.zeros((masks.n_masks, columns.n), kind)
     for cut, part in _parts(request):
         pixels = read(part).reshape(len(part.pages), -1)
-        found = np.empty((len(pixels), len(masks.groups), masks.n_classes), np.int64)
-        for at in np.ndindex(found.shape[:2]):
-            classes = masks.groups[at[1]].classes[own[cut][at[0]]]
-            found[at] = np.bincount(classes, pixels[at[0]], masks.n_classes)
+        found = np.empty((len(pixels), len(masks.groups), masks.n_classes), kind)
+        sum_pixel_classes(pixels, masks.stacked, own[cut], found)
         _add(found, masks, columns.of_page[cut], out)
     return out
 
 
-def _add(found: NDArray[np.int64], masks: Masks, columns: NDArray[np.int64], out: NDArray[np.int64]) -> None:
+def _add(found: NDArray, masks: Masks, columns: NDArray[np.int64], out: NDArray) -> None:
     """Add the sums of classes of some pages, shape (n, groups, classes), to those of masks."""
     for i, group in enumerate(masks.groups):
         add_masks(found[:, i], group.starts, group.members, columns, out[group.masks])
