@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import struct
 import tracemalloc
 import warnings
 from pathlib import Path
@@ -196,6 +197,26 @@ def test_masks_of_volumes_are_summed_by_time_point(written: SyntheticSiff, weigh
     parts = np.sort(rng.permutation(shuffled[:2].reshape(-1))[:4])  # some frames of two time points
     found = reader.sum_masks(masks, parts)
     np.testing.assert_allclose(found.sum(axis=1), by_page[:, parts].sum(axis=1), rtol=1e-12)
+
+
+def test_sums_of_pixels_that_hold_fractions_keep_them(tmp_path: Path) -> None:
+    """They were cut to whole numbers."""
+    values = np.random.default_rng(0).random((5, 8, 6), dtype=np.float32)
+    written = write_scanimage_recording(
+        tmp_path, n_volumes=5, shape=(8, 12), page_value=lambda page, *_: values[page].view(np.int16)
+    )
+    path = written.paths[0]
+    ifds, data = read_page_table(path).columns["ifd_offset"], bytearray(path.read_bytes())
+    for ifd in ifds.tolist():  # pages of half the width, twice the bits, and floating point
+        (n_tags,) = struct.unpack_from("<Q", data, ifd)
+        for at in range(ifd + 8, ifd + 8 + 20 * n_tags, 20):
+            new = {256: 6, 258: 32, 339: 3}.get(struct.unpack_from("<H", data, at)[0])
+            if new is not None:
+                struct.pack_into("<Q", data, at + 12, new)
+    path.write_bytes(data)
+    reader, masks = SiffReader(path), np.arange(48).reshape(8, 6) % 2 == np.arange(2)[:, None, None]
+    assert (reader.get_frames() == values).all()
+    np.testing.assert_allclose(reader.sum_masks(masks), np.einsum("fyx,myx->mf", values, masks), rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["raw", "compressed"])

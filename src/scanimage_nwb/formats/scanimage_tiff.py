@@ -173,7 +173,8 @@ def _read_run(
 ) -> None:
     """Read pages, shifted by rows and bytes."""
     turn, offsets = turns(shifts, out.shape[1:]), table.offset[pages]
-    is_whole = file.descriptor is not None and not (table.strips and any(page in table.strips for page in pages))
+    in_pieces = bool(table.strips) and any(page in table.strips for page in pages.tolist())
+    is_whole = file.descriptor is not None and not in_pieces
     done = 0
     while done < len(pages):
         if is_whole:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from scanimage_nwb.flim.fit_plan import MAX_COMPONENTS
 from scanimage_nwb.nwb.session.metadata_schema import Metadata, Part, Time
 
 __all__ = [
@@ -62,7 +63,9 @@ class FlimEntry(Part):
     offset_s: float = Field(0.0, description="seconds taken off the lifetimes")
     phasor: bool = Field(False, description="true or false: phasor of every pixel")
     harmonic: int = Field(1, ge=1, description="harmonic of the phasor, from 1")
-    fit: int | None = Field(None, ge=1, le=4, description="exponentials that are fitted to the decays, 1 to 4")
+    fit: int | None = Field(
+        None, ge=1, le=MAX_COMPONENTS, description=f"exponentials that are fitted to the decays, 1 to {MAX_COMPONENTS}"
+    )
     motion_corrected: bool = Field(False, description="true or false; true needs a registration of the recording")
 
 
